@@ -1,0 +1,30 @@
+//! What can go wrong while a client is set up.
+
+use metlog_settings::Problems;
+use std::fmt;
+
+/// Why there is no client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The configuration is wrong: every mistake, with file, line and column. Nothing was opened.
+    Config(Problems),
+    /// The configuration is right, and a sender could not be opened: what, where, and what would be right.
+    Open(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Config(problems) => write!(f, "{problems}"),
+            Error::Open(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Error::Config(problems)
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading the slots: aggregated counters and timers become one message each per interval.
+
+use crate::client::Core;
+use crate::site::{self, Kind, Site};
+use crate::slots::{self, Tally};
+use crate::{clock, site::AGGREGATE};
+use metlog_message::{Message, Value};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What was read so far, so that the next reading sends the difference.
+pub(crate) struct Harvest {
+    client: u32,
+    last: Instant,
+    counts: HashMap<usize, Count>,
+    times: HashMap<usize, Tally>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Count {
+    calls: u64,
+    whole: i64,
+    fraction: f64,
+}
+
+impl Harvest {
+    /// Starts from what the slots hold now: they outlive clients, and what was counted before belongs to the one before.
+    pub fn new(client: u32) -> Self {
+        let mut harvest = Harvest { client, last: Instant::now(), counts: HashMap::new(), times: HashMap::new() };
+        let sites = slots::all().iter().map(|block| block.len()).max().unwrap_or(0);
+        for number in 0..sites {
+            let (count, times) = total(number);
+            harvest.counts.insert(number, count);
+            if times.count > 0 {
+                harvest.times.insert(number, times);
+            }
+        }
+        harvest
+    }
+
+    pub fn is_due(&self, interval: Duration, force: bool) -> bool {
+        force || self.last.elapsed() >= interval
+    }
+
+    /// One message per counter and timer that was used since the last reading.
+    pub fn collect(&mut self, sites: &[&'static Site], core: &Core) -> Vec<Message> {
+        self.last = Instant::now();
+        let mut messages = Vec::new();
+        for (at, site) in sites.iter().enumerate() {
+            let word = site.word();
+            if word & AGGREGATE == 0 || site::client_of(word) != self.client {
+                continue;
+            }
+            let number = at + 1;
+            let message = match site.meta.kind {
+                Kind::Timer => self.timer(number, core),
+                _ => self.counter(number, core),
+            };
+            messages.extend(message.map(|message| message.field("name", site.meta.name).field("rate", 1.0)));
+        }
+        messages
+    }
+
+    fn counter(&mut self, number: usize, core: &Core) -> Option<Message> {
+        let (now, _) = total(number);
+        let before = self.counts.insert(number, now).unwrap_or_default();
+        let calls = now.calls.wrapping_sub(before.calls);
+        if calls == 0 {
+            return None;
+        }
+        let whole = now.whole.wrapping_sub(before.whole);
+        let fraction = now.fraction - before.fraction;
+        let sum = if fraction == 0.0 { whole.to_string() } else { (whole as f64 + fraction).to_string() };
+        Some(core.message("counter").payload(sum).field("calls", calls))
+    }
+
+    fn timer(&mut self, number: usize, core: &Core) -> Option<Message> {
+        let (_, now) = total(number);
+        let since = match self.times.get(&number) {
+            Some(before) => now.since(before),
+            None => now.clone(),
+        };
+        if since.count == 0 {
+            return None;
+        }
+        self.times.insert(number, now);
+        let ms = |ticks: u64| Value::from(clock::nanos(ticks) as f64 / 1e6);
+        let mean = clock::nanos(since.sum) as f64 / 1e6 / since.count as f64;
+        Some(
+            core.message("timer")
+                .payload(mean.to_string())
+                .field("count", since.count)
+                .field("mean", mean)
+                .field("p50", ms(since.quantile(0.5)))
+                .field("p90", ms(since.quantile(0.9)))
+                .field("p99", ms(since.quantile(0.99)))
+                .field("max", ms(since.quantile(1.0))),
+        )
+    }
+}
+
+/// What all threads together have counted at a site.
+fn total(number: usize) -> (Count, Tally) {
+    let (mut count, mut times) = (Count::default(), Tally::default());
+    for slot in slots::all().iter().filter_map(|block| block.get(number)) {
+        let (calls, whole, fraction) = slot.counted();
+        count.calls = count.calls.wrapping_add(calls);
+        count.whole = count.whole.wrapping_add(whole);
+        count.fraction += fraction;
+        if let Some(seen) = slot.times() {
+            times.add(seen);
+        }
+    }
+    (count, times)
+}

@@ -1,0 +1,192 @@
+//! From an address to an open connection, and the open connection itself.
+
+use super::address::Address;
+use super::options::Connection;
+use super::{causes, tls};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// The head of an answer may be this long; a peer that sends more is cut off.
+const HEAD_LIMIT: usize = 64 * 1024;
+
+/// Knows how to reach one address.
+pub(super) struct Dialer {
+    host: String,
+    port: u16,
+    authority: String,
+    proxy: Option<Address>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    timeout: Duration,
+}
+
+impl Dialer {
+    pub(super) fn new(address: &Address, connection: &Connection) -> Result<Self, String> {
+        let proxy = match &connection.proxy {
+            None => None,
+            Some(url) => Some(Address::parse("connection.proxy", url)?),
+        };
+        if proxy.as_ref().is_some_and(Address::is_tls) {
+            return Err("`connection.proxy` has the scheme `https`; proxies are spoken to with `http` here".into());
+        }
+        let tls = if address.is_tls() {
+            let name = ServerName::try_from(address.host().to_owned())
+                .map_err(|_| format!("`{}` is no name a certificate could be for", address.host()))?;
+            Some((tls::connector(connection)?, name))
+        } else {
+            None
+        };
+        Ok(Dialer {
+            host: address.host().to_owned(),
+            port: address.port(),
+            authority: address.authority(),
+            proxy,
+            tls,
+            timeout: connection.connect_timeout.duration(),
+        })
+    }
+
+    /// Connects: proxy, TLS and HTTP included.
+    pub(super) async fn dial(&self, deadline: Instant) -> Result<Link, String> {
+        let deadline = deadline.min(Instant::now() + self.timeout);
+        match timeout_at(deadline, self.connect()).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no connection within {:?}", self.timeout)),
+        }
+    }
+
+    async fn connect(&self) -> Result<Link, String> {
+        let (host, port) = match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (self.host.as_str(), self.port),
+        };
+        let mut stream = tcp(host, port).await?;
+        if let Some(proxy) = &self.proxy {
+            tunnel(&mut stream, &self.authority).await.map_err(|why| format!("through the proxy {proxy}: {why}"))?;
+        }
+        match &self.tls {
+            None => Link::open(stream).await,
+            Some((connector, name)) => {
+                let secured = connector.connect(name.clone(), stream).await;
+                Link::open(secured.map_err(|error| format!("TLS handshake failed: {}", causes(&error)))?).await
+            }
+        }
+    }
+}
+
+/// Every address of a name in turn, as long as the time lasts.
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
+    let found = lookup_host((host, port)).await.map_err(|error| format!("the name cannot be looked up: {error}"))?;
+    let mut failed = String::from("the name has no address");
+    for address in found {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Without it the last, short segment of a request waits for the acknowledgement of the one before.
+                stream.set_nodelay(true).map_err(|error| error.to_string())?;
+                return Ok(stream);
+            }
+            Err(error) => failed = format!("cannot connect to {address}: {error}"),
+        }
+    }
+    Err(failed)
+}
+
+/// `CONNECT`, for both schemes: the proxy then sees nothing but bytes.
+async fn tunnel(stream: &mut TcpStream, authority: &str) -> Result<(), String> {
+    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    let mut head = Vec::new();
+    // Byte by byte, once per connection: what follows the head belongs to the tunnel.
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == 8 * 1024 {
+            return Err("its answer has no end".into());
+        }
+        head.push(stream.read_u8().await.map_err(|error| format!("it hung up: {error}"))?);
+    }
+    let status = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or_default().to_owned();
+    if status.starts_with('2') { Ok(()) } else { Err(format!("it answered {}", status.escape_debug())) }
+}
+
+/// An open connection.
+///
+/// hyper splits it into a handle and a future that moves the bytes. The future is polled here, beside whatever waits
+/// for it, instead of by a task of its own: nobody has to own, stop or join that task.
+pub(super) struct Link {
+    handle: SendRequest<Full<Bytes>>,
+    /// `None` once the connection is over.
+    bytes: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Link {
+    async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, String> {
+        let (handle, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_LIMIT)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| causes(&error))?;
+        let bytes = Box::pin(async {
+            // Its error is seen by whoever waits for an answer as well.
+            let _ = connection.await;
+        });
+        Ok(Link { handle, bytes: Some(bytes) })
+    }
+
+    /// Whether it can take another request; notices that the peer closed it meanwhile.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        // Lets the runtime look at the sockets, which nobody did since the last request.
+        tokio::task::yield_now().await;
+        drive(&mut self.bytes, std::future::ready(())).await;
+        self.bytes.is_some() && self.handle.is_ready()
+    }
+
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        let Link { handle, bytes } = self;
+        drive(bytes, async {
+            handle.ready().await?;
+            handle.send_request(request).await
+        })
+        .await
+    }
+
+    /// Runs `work`, which waits for bytes of this connection.
+    pub(super) async fn with<T>(&mut self, work: impl Future<Output = T>) -> T {
+        drive(&mut self.bytes, work).await
+    }
+}
+
+async fn drive<T>(bytes: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Some(moving) = bytes
+            && moving.as_mut().poll(context).is_ready()
+        {
+            *bytes = None;
+        }
+        let result = work.as_mut().poll(context);
+        // What `work` asked for may be doable at once.
+        if result.is_pending()
+            && let Some(moving) = bytes
+            && moving.as_mut().poll(context).is_ready()
+        {
+            *bytes = None;
+            return work.as_mut().poll(context);
+        }
+        match result {
+            Poll::Ready(value) => Poll::Ready(value),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,19 @@
+//! What metlog's HTTP plugins share. No plugin is named here.
+//!
+//! - feature `client`: [`client`], one HTTP/1.1 connection to one address, with TLS, compression, time limits and an
+//!   exact verdict on every answer; [`delivery`], which gets a batch through although the peer refuses some of it;
+//!   [`event`], the small steps every mapping of a message to somebody's event needs
+//!
+//! An application that only sends builds no server: the features are separate and none is on by default.
+
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod delivery;
+#[cfg(feature = "client")]
+pub mod event;
+
+#[cfg(feature = "client")]
+pub use client::{Address, Blocking, Client, Codec, Compress, Connection, Key, Options, Post, Reply, Trouble};
+#[cfg(feature = "client")]
+pub use delivery::{Delivery, Rejected, Taken};

@@ -1,0 +1,131 @@
+//! Who implements what, by name.
+//!
+//! `inventory` collects what plugins submit beside their code. It keeps no order and does not notice two of one name,
+//! so look-ups refuse doubles; and a plugin that nobody names in source is silently not linked, so every program has
+//! one list of `use … as _;` lines and a test that compares it with this registry.
+
+use crate::{Filter, Method, Sender};
+use metlog_settings::{Node, Problems, suggest};
+use serde::de::DeserializeOwned;
+
+/// A sender, filter or method whose settings were read and found right, but which has not touched the world yet.
+///
+/// Two steps, so that a configuration with an error anywhere opens no file and no socket.
+pub type Opener<T> = Box<dyn FnOnce() -> Result<T, String> + Send>;
+
+/// Reads the settings of one section; the second step opens.
+pub type Reader<T> = fn(&Node) -> Result<Opener<T>, Problems>;
+
+/// A kind of thing that can be opened from settings of its own.
+pub trait Configured: Sized + 'static {
+    /// Its settings: a serde struct with `deny_unknown_fields`, each field with a doc comment.
+    type Config: DeserializeOwned + Send + 'static;
+
+    /// Opens it. The error says what, where, and what would be right.
+    fn open(config: Self::Config) -> Result<Self, String>;
+}
+
+macro_rules! entry {
+    ($(#[$doc:meta])* $entry:ident, $what:literal, $made:ty, $contract:path) => {
+        $(#[$doc])*
+        pub struct $entry {
+            /// The name in configurations, in metrics, and of the plugin's folder.
+            pub name: &'static str,
+            /// Other spellings: Metlog's dotted class names.
+            pub aliases: &'static [&'static str],
+            /// The shortest useful configuration, commented; tests load it.
+            pub example: &'static str,
+            /// Reads settings.
+            pub read: Reader<$made>,
+        }
+
+        inventory::collect!($entry);
+
+        impl $entry {
+            /// The entry of `T`.
+            pub const fn of<T: Configured + $contract>(
+                name: &'static str,
+                aliases: &'static [&'static str],
+                example: &'static str,
+            ) -> Self {
+                $entry {
+                    name,
+                    aliases,
+                    example,
+                    read: |node| {
+                        let config = metlog_settings::read::<T::Config>(node)?;
+                        Ok(Box::new(move || {
+                            let made: $made = Box::new(T::open(config)?);
+                            Ok(made)
+                        }))
+                    },
+                }
+            }
+
+            /// All of them, by name.
+            pub fn all() -> Vec<&'static $entry> {
+                let mut all: Vec<_> = inventory::iter::<$entry>.into_iter().collect();
+                all.sort_by_key(|entry| entry.name);
+                all
+            }
+
+            /// The one of this name or alias. Upper and lower case are the same, since Metlog's documentation and
+            /// code disagree in just that.
+            pub fn find(name: &str) -> Result<&'static $entry, Unknown> {
+                let mut found = Self::all().into_iter().filter(|entry| {
+                    entry.name.eq_ignore_ascii_case(name) || entry.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+                });
+                match (found.next(), found.next()) {
+                    (Some(entry), None) => Ok(entry),
+                    (Some(_), Some(_)) => Err(Unknown {
+                        what: $what,
+                        name: name.to_owned(),
+                        known: Vec::new(),
+                        suggestion: None,
+                    }),
+                    (None, _) => {
+                        let known: Vec<&'static str> = Self::all().into_iter().map(|entry| entry.name).collect();
+                        let suggestion = suggest::nearest(name, known.iter().copied()).map(str::to_owned);
+                        Err(Unknown { what: $what, name: name.to_owned(), known, suggestion })
+                    }
+                }
+            }
+        }
+    };
+}
+
+entry! {
+    /// A sender of the client.
+    SenderEntry, "sender", Box<dyn Sender>, Sender
+}
+entry! {
+    /// A filter, of client or router.
+    FilterEntry, "filter", Box<dyn Filter>, Filter
+}
+entry! {
+    /// A method of the client.
+    MethodEntry, "plugin", Box<dyn Method>, Method
+}
+
+/// A name that means nothing here, or two things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    what: &'static str,
+    name: String,
+    /// What there is; empty when the name is taken twice.
+    pub known: Vec<&'static str>,
+    /// The nearest of them.
+    pub suggestion: Option<String>,
+}
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Unknown { what, name, known, .. } = self;
+        if known.is_empty() {
+            return write!(f, "two plugins in this program call themselves {what} `{name}`");
+        }
+        write!(f, "unknown {what} `{name}`, this program has {}", known.join(", "))
+    }
+}
+
+impl std::error::Error for Unknown {}

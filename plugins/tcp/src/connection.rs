@@ -1,0 +1,115 @@
+//! One connection, and what can be known of the other end.
+
+use crate::address::Address;
+use socket2::{SockRef, TcpKeepalive};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How a connection is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// For one address, all its IP addresses together.
+    pub connect_timeout: Duration,
+    /// For one batch.
+    pub write_timeout: Duration,
+    /// Silence after which the system asks whether the other end is still there. Zero: never.
+    pub keepalive: Duration,
+    /// Whether the last, small packet of a batch leaves at once.
+    pub nodelay: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    name: String,
+}
+
+impl Connection {
+    /// Connects to one address.
+    pub fn open(address: &Address, terms: &Terms) -> Result<Self, String> {
+        let deadline = Instant::now() + terms.connect_timeout;
+        let mut why = format!("{address} has no IP address");
+        for ip in address.look_up()? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("{address} did not answer within {:?}", terms.connect_timeout));
+            }
+            let made = TcpStream::connect_timeout(&ip, left).and_then(|stream| {
+                prepare(&stream, terms)?;
+                Ok(stream)
+            });
+            match made {
+                Ok(stream) => return Ok(Connection { stream, name: address.to_string() }),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    why = format!("{address} did not answer within {:?}", terms.connect_timeout);
+                }
+                Err(error) => why = format!("cannot connect to {address}: {error}"),
+            }
+        }
+        Err(why)
+    }
+
+    /// Whether the other end is known to be gone, without waiting. What it may have said is read and thrown away:
+    /// nothing is expected, and a connection closed over unread bytes takes its own last bytes with it.
+    pub fn is_gone(&mut self) -> bool {
+        if self.stream.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let gone = loop {
+            match self.stream.read(&mut [0; 4096]) {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+            }
+        };
+        gone || self.stream.set_nonblocking(false).is_err()
+    }
+
+    /// Hands all of it to the system. An error leaves open how much of it the other end will see, so the connection
+    /// is of no further use.
+    pub fn write_all(&mut self, bytes: &[u8], within: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + within;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let slow = || format!("{} took {} of {} bytes in {within:?}", self.name, bytes.len() - rest.len(), bytes.len());
+            if left.is_zero() {
+                return Err(slow());
+            }
+            let wrote = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(rest));
+            match wrote {
+                Ok(0) => return Err(format!("{} takes no more bytes", self.name)),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(slow()),
+                    _ => return Err(format!("connection to {} broke: {error}", self.name)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends in good order: everything written before still arrives, then the end of the stream.
+    pub fn close(mut self) {
+        self.is_gone();
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Where it leads.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+fn prepare(stream: &TcpStream, terms: &Terms) -> io::Result<()> {
+    stream.set_nodelay(terms.nodelay)?;
+    if !terms.keepalive.is_zero() {
+        let keepalive = TcpKeepalive::new().with_time(terms.keepalive);
+        SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+use crate::address::Address;
+use crate::connection::{Connection, Terms};
+use metlog_message::Lines;
+use metlog_pipeline::registry::Configured;
+use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};
+use metlog_settings::Span;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Where the lines go, and how long anything may take.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `host:port`, or several: they are tried in order until one answers. A connection is kept until it breaks, so
+    /// after a fail-over the first is used again only when the connection to the second ends.
+    pub address: Vec<String>,
+    /// How long one address may take to answer.
+    pub connect_timeout: Span,
+    /// How long one batch may take to be handed over. A router that reads more slowly than this loses the connection
+    /// and gets the batch again.
+    pub write_timeout: Span,
+    /// After this long without traffic the system asks whether the router's host is still there. "0s" turns it off.
+    pub keepalive: Span,
+    /// Whether small packets leave at once. Turning it off saves packets and costs up to 40 ms per batch.
+    pub nodelay: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            address: vec!["127.0.0.1:5567".to_owned()],
+            connect_timeout: Span(Duration::from_secs(3)),
+            write_timeout: Span(Duration::from_secs(5)),
+            keepalive: Span(Duration::from_secs(30)),
+            nodelay: true,
+        }
+    }
+}
+
+/// JSON lines over one connection; connects when there is something to send.
+#[derive(Debug)]
+pub struct TcpSender {
+    addresses: Vec<Address>,
+    terms: Terms,
+    connection: Option<Connection>,
+}
+
+impl TcpSender {
+    /// The address it is connected to.
+    pub fn connected_to(&self) -> Option<&str> {
+        self.connection.as_ref().map(Connection::name)
+    }
+
+    fn connect(&self) -> Result<Connection, String> {
+        let mut whys = Vec::new();
+        for address in &self.addresses {
+            match Connection::open(address, &self.terms) {
+                Ok(connection) => return Ok(connection),
+                Err(why) => whys.push(why),
+            }
+        }
+        Err(whys.join("; "))
+    }
+}
+
+impl Sender for TcpSender {
+    fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut connection = match self.connection.take() {
+            Some(mut old) if !old.is_gone() => old,
+            _ => self.connect().map_err(SendError::retry)?,
+        };
+        // After an error the connection is dropped and the batch goes again from its first line on the next one. How
+        // many lines the router really got before cannot be known: the system had taken them, which is not the same.
+        connection.write_all(batch.bytes(), self.terms.write_timeout).map_err(SendError::retry)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn close(&mut self, _within: Duration) -> Result<(), SendError> {
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for TcpSender {
+    fn drop(&mut self) {
+        let _ = self.close(Duration::ZERO);
+    }
+}
+
+impl Configured for TcpSender {
+    type Config = Config;
+
+    fn open(config: Config) -> Result<Self, String> {
+        if config.address.is_empty() {
+            return Err("`address` is an empty list; it is written like `127.0.0.1:5567`".to_owned());
+        }
+        let addresses = config.address.iter().map(|text| Address::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let positive = |span: Duration, name: &str| match span {
+            Duration::ZERO => Err(format!("`{name}` is zero: nothing is ever that fast")),
+            span => Ok(span),
+        };
+        let terms = Terms {
+            connect_timeout: positive(config.connect_timeout.duration(), "connect_timeout")?,
+            write_timeout: positive(config.write_timeout.duration(), "write_timeout")?,
+            keepalive: config.keepalive.duration(),
+            nodelay: config.nodelay,
+        };
+        Ok(TcpSender { addresses, terms, connection: None })
+    }
+}
+
+inventory::submit! {
+    SenderEntry::of::<TcpSender>("tcp", &["metlog.senders.tcp.TcpSender", "TcpSender"], include_str!("../example.toml"))
+}

@@ -1,0 +1,180 @@
+use crate::mapping::{self, Limits};
+use metlog_http::{Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Taken, event};
+use metlog_message::{Lines, Timestamp};
+use metlog_pipeline::registry::Configured;
+use metlog_pipeline::{Pacing, SendError, Sender, SenderEntry, inventory};
+use metlog_settings::{Secret, Size, Span};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Lines in one request at the most: as good as ten times as many at the server, and a tenth of the wait.
+const PER_REQUEST: usize = 1000;
+
+/// Settings of the `victorialogs` sender.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The server's address; a path in it is kept (`-http.pathPrefix`, a proxy).
+    pub url: String,
+    /// What identifies the process that wrote a message and stays the same during its life. Never anything that
+    /// varies by message: every combination is a stream of its own. `type`, `logger`, `hostname` by default.
+    #[serde(default = "stream_fields")]
+    pub stream_fields: Vec<String>,
+    /// Added to every message by the server, over a field of the same name.
+    #[serde(default)]
+    pub extra_fields: BTreeMap<String, String>,
+    /// Tenant: the account. 0 by default.
+    pub account_id: Option<u32>,
+    /// Tenant: the project. 0 by default.
+    pub project_id: Option<u32>,
+    /// For basic authentication.
+    pub username: Option<String>,
+    /// The password of `username`.
+    pub password: Option<Secret>,
+    /// File that holds the password; read again after a 401 or 403.
+    pub password_file: Option<PathBuf>,
+    /// Sent as `Authorization: Bearer …`, for a proxy in front of the server.
+    pub key: Option<Secret>,
+    /// File that holds the key; read again after a 401 or 403.
+    pub key_file: Option<PathBuf>,
+    /// `zstd` by default; `gzip`, `none` or `auto`.
+    #[serde(default = "compress")]
+    pub compress: Codec,
+    /// What the server was told with `-retentionPeriod`. `7d` by default.
+    #[serde(default = "retention")]
+    pub retention: Span,
+    /// What the server was told with `-futureRetention`. `2d` by default.
+    #[serde(default = "future_retention")]
+    pub future_retention: Span,
+    /// What the server was told with `-insert.maxLineSizeBytes`. `256 KiB` by default.
+    #[serde(default = "max_line")]
+    pub max_line: Size,
+    /// How long a message waits for company. `1s` by default.
+    #[serde(default = "flush_interval")]
+    pub flush_interval: Span,
+    /// For one request and its answer. `10s` by default.
+    #[serde(default = "timeout")]
+    pub timeout: Span,
+    /// TLS, proxy, further headers.
+    #[serde(default)]
+    pub connection: Connection,
+}
+
+fn stream_fields() -> Vec<String> {
+    ["type", "logger", "hostname"].map(str::to_owned).into()
+}
+
+fn compress() -> Codec {
+    Codec::Zstd
+}
+
+fn retention() -> Span {
+    Span(Duration::from_secs(7 * 86400))
+}
+
+fn future_retention() -> Span {
+    Span(Duration::from_secs(2 * 86400))
+}
+
+fn max_line() -> Size {
+    Size(256 * 1024)
+}
+
+fn flush_interval() -> Span {
+    Span(Duration::from_secs(1))
+}
+
+fn timeout() -> Span {
+    Span(Duration::from_secs(10))
+}
+
+/// Posts JSON lines that the server will really keep.
+#[derive(Debug)]
+pub struct VictoriaLogsSender {
+    client: Blocking,
+    delivery: Delivery,
+    compress: Compress,
+    limits: Limits,
+    pacing: Pacing,
+}
+
+impl Sender for VictoriaLogsSender {
+    fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
+        let VictoriaLogsSender { client, delivery, compress, limits, .. } = self;
+        let now = Timestamp::now().unix_seconds();
+        let map = |line: &[u8]| event::message(line).and_then(|message| mapping::line(message, limits, now));
+        delivery.deliver(batch, map, |lines: &[Vec<u8>]| {
+            let mut body = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+            for line in lines {
+                body.extend_from_slice(line);
+                body.push(b'\n');
+            }
+            // With a form's content type the server would answer 200 and store nothing.
+            client.post(Post { content_type: "application/stream+json", body, compress: *compress })?;
+            Ok(Taken::default())
+        })
+    }
+
+    fn pacing(&self) -> Pacing {
+        self.pacing
+    }
+}
+
+/// Names or pairs as the server's list parameters take them. An empty item there changes the meaning of others.
+fn list<'a>(setting: &str, items: impl Iterator<Item = &'a str>) -> Result<String, String> {
+    let items: Vec<&str> = items.map(str::trim).collect();
+    match items.iter().find(|item| item.is_empty() || item.contains([',', '\0'])) {
+        Some(item) => Err(format!("`{setting}` holds {item:?}; its parts may not be empty or hold a comma")),
+        None => Ok(items.join(",")),
+    }
+}
+
+impl Configured for VictoriaLogsSender {
+    type Config = Config;
+
+    fn open(config: Config) -> Result<Self, String> {
+        let mut address = Address::parse("url", &config.url)?.ending_in("/insert/jsonline", &["/insert"]);
+        let streams = list("stream_fields", config.stream_fields.iter().map(String::as_str))?;
+        if !streams.is_empty() {
+            address = address.with_parameter("_stream_fields", &streams);
+        }
+        address = address.with_parameter("_time_field", "_time").with_parameter("_msg_field", "_msg");
+        let pairs: Vec<String> = config.extra_fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if config.extra_fields.iter().any(|(name, value)| name.is_empty() || name.contains('=') || value.is_empty()) {
+            return Err("`extra_fields` needs names without `=`, and values that are not empty".into());
+        }
+        if !pairs.is_empty() {
+            address = address.with_parameter("extra_fields", &list("extra_fields", pairs.iter().map(String::as_str))?);
+        }
+        let mut connection = config.connection;
+        for (header, id) in [("AccountID", config.account_id), ("ProjectID", config.project_id)] {
+            if let Some(id) = id {
+                connection.headers.insert(header.into(), Secret::new(id.to_string()));
+            }
+        }
+        let key = Key::basic(config.username, config.password, config.password_file)?
+            .or(Key::bearer("key", config.key, config.key_file)?)?;
+        let timeout = config.timeout.duration();
+        Ok(VictoriaLogsSender {
+            client: Blocking::new(address, Options { connection, key, timeout, ..Options::default() })?,
+            delivery: Delivery::new(PER_REQUEST),
+            compress: Compress { codec: config.compress, above: 0 },
+            limits: Limits {
+                line: usize::try_from(config.max_line.bytes()).unwrap_or(usize::MAX),
+                past: config.retention.duration().as_secs_f64(),
+                future: config.future_retention.duration().as_secs_f64(),
+            },
+            pacing: Pacing {
+                messages: PER_REQUEST,
+                wait: config.flush_interval.duration(),
+                ..Pacing::default()
+            },
+        })
+    }
+}
+
+inventory::submit! {
+    SenderEntry::of::<VictoriaLogsSender>("victorialogs", &["victoria_logs"], include_str!("../example.toml"))
+}

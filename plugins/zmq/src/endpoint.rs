@@ -1,0 +1,68 @@
+//! Endpoint texts, checked when the configuration is read.
+
+use zeromq::{Endpoint, Host};
+
+/// Whether this is an endpoint one can connect to. The error names the setting and says what would be right.
+pub(crate) fn check(setting: &str, text: &str) -> Result<String, String> {
+    parse(setting, text).map(|_| text.trim().to_owned())
+}
+
+/// Whether this is an endpoint one may bind: loopback or a file, because the ZeroMQ implementation under us ends the
+/// whole process when a peer announces an absurdly long frame, and whoever can connect to a bound socket is a peer.
+pub(crate) fn check_bind(setting: &str, text: &str) -> Result<String, String> {
+    let near = match parse(setting, text)? {
+        Endpoint::Tcp(Host::Ipv4(ip), _) => ip.is_loopback(),
+        Endpoint::Tcp(Host::Ipv6(ip), _) => ip.is_loopback(),
+        Endpoint::Tcp(Host::Domain(name), _) => name.eq_ignore_ascii_case("localhost"),
+        _ => true,
+    };
+    if near {
+        return Ok(text.trim().to_owned());
+    }
+    Err(format!(
+        "`{setting}` is `{}`, which other hosts can reach: with `bind = true` only loopback addresses and `ipc://` \
+         are allowed, since any peer could end this process",
+        text.trim()
+    ))
+}
+
+fn parse(setting: &str, text: &str) -> Result<Endpoint, String> {
+    let text = text.trim();
+    let wrong = |why: String| {
+        format!(
+            "`{setting}` is `{text}`, which is no endpoint ({why}); one is written like `tcp://127.0.0.1:5565` or \
+             `ipc:///run/metlog.sock`"
+        )
+    };
+    match text.parse::<Endpoint>() {
+        Ok(Endpoint::Tcp(_, 0)) => Err(wrong("port 0".to_owned())),
+        Ok(endpoint) => Ok(endpoint),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_tcp_or_ipc() {
+        for good in ["tcp://127.0.0.1:5565", " tcp://[::1]:5565 ", "tcp://router.example.com:5565", "ipc:///tmp/metlog"] {
+            assert_eq!(check("bindstrs", good).as_deref(), Ok(good.trim()));
+        }
+        for bad in ["", "127.0.0.1:5565", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:99999", "inproc://x"] {
+            let why = check("bindstrs", bad).unwrap_err();
+            assert!(why.contains("`bindstrs`") && why.contains("`tcp://127.0.0.1:5565`"), "{why}");
+        }
+    }
+
+    #[test]
+    fn only_near_endpoints_may_be_bound() {
+        for good in ["tcp://127.0.0.1:5565", "tcp://[::1]:5565", "tcp://localhost:5565", "ipc:///tmp/metlog"] {
+            check_bind("bindstrs", good).unwrap();
+        }
+        for bad in ["tcp://0.0.0.0:5565", "tcp://*:5565", "tcp://[::]:5565", "tcp://10.0.0.1:5565", "tcp://router:5565"] {
+            assert!(check_bind("bindstrs", bad).unwrap_err().contains("other hosts"), "{bad}");
+        }
+    }
+}
