@@ -13,7 +13,7 @@ use metlog_message::{Fields, Message, Severity, Timestamp, Value};
 use metlog_pipeline::{Emit, Method, MethodError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// One configuration of a client, from set-up to close. Replaced whole when the client is set up anew.
@@ -35,6 +35,7 @@ pub struct Core {
     disabled_timers: RwLock<BTreeSet<String>>,
     methods: RwLock<BTreeMap<String, Arc<dyn Method>>>,
     active: bool,
+    shutdown_timeout: Duration,
     /// The effective configuration, secrets struck out.
     config: Value,
     closed: AtomicBool,
@@ -59,12 +60,10 @@ const BUILT_IN: [&str; 11] = [
 
 impl Core {
     /// Opens the senders and starts to serve. Nothing stays open when it fails.
-    fn open(setup: Setup) -> Result<Arc<Core>, String> {
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    fn open(mut setup: Setup) -> Result<Arc<Core>, String> {
         let pace = Pace::new(&setup);
-        let numbered = setup.numbered;
         let mut opened = Vec::new();
-        for sender in setup.senders {
+        for sender in std::mem::take(&mut setup.senders) {
             opened.push(Opened::new(sender)?);
         }
         let active = opened.iter().any(|opened| opened.sender.is_active());
@@ -73,10 +72,17 @@ impl Core {
             let observer = pace.clone();
             let observe = Arc::new(move |took, count| observer.observe(took, count));
             let lane = Lane::start(name, sender, pacing, bounds, observe)?;
-            outlets.push(Outlet::new(lane, sieve, pacing, numbered));
+            outlets.push(Outlet::new(lane, sieve, pacing, setup.numbered));
         }
-        let core = Arc::new(Core {
-            number,
+        crate::holder::merge_globals(&setup.globals);
+        let core = Arc::new(Core { active, ..Core::new(setup, pace, &outlets) });
+        engine::open(core.clone(), Desk::new(core.clone(), outlets))?;
+        Ok(core)
+    }
+
+    fn new(setup: Setup, pace: Pace, outlets: &[Outlet]) -> Core {
+        Core {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             envelope: setup.envelope,
             overflow: setup.overflow,
             block_timeout: setup.block_timeout,
@@ -85,17 +91,16 @@ impl Core {
             saturated: AtomicBool::new(false),
             pace,
             stats: Counters::default(),
-            sieve: Arc::new(Sieve(setup.filters.into())),
+            sieve: Arc::new(Sieve(Mutex::new(setup.filters))),
             sieves: outlets.iter().map(|outlet| outlet.sieve.clone()).collect(),
             lanes: outlets.iter().map(|outlet| outlet.lane.clone()).collect(),
             disabled_timers: RwLock::new(setup.disabled_timers),
             methods: RwLock::new(setup.methods),
-            active,
+            active: false,
+            shutdown_timeout: setup.shutdown_timeout,
             config: setup.config,
             closed: AtomicBool::new(false),
-        });
-        engine::open(core.clone(), Desk::new(core.clone(), outlets))?;
-        Ok(core)
+        }
     }
 
     /// What a site does with this client: its flags.
@@ -214,6 +219,9 @@ impl Core {
     }
 
     fn flush(&self, within: Duration) -> Report {
+        if self.lanes.is_empty() {
+            return Report { complete: true, stats: self.stats() };
+        }
         let until = Instant::now() + within;
         let tickets = engine::flush(self.number, until);
         let flushed = tickets.is_some_and(|tickets| {
@@ -229,8 +237,11 @@ impl Core {
             let stats = self.stats();
             return Report { complete: stats.lost() == 0 && stats.queued() == 0, stats };
         }
-        let until = Instant::now() + within;
         site::rejudge(self);
+        if self.lanes.is_empty() {
+            return Report { complete: true, stats: self.stats() };
+        }
+        let until = Instant::now() + within;
         let reached = engine::close(self.number, until).is_some();
         std::thread::scope(|scope| {
             for lane in &self.lanes {
@@ -256,7 +267,7 @@ impl Opened {
     fn new(setup: SenderSetup) -> Result<Self, String> {
         let sender = (setup.open)().map_err(|why| format!("sender `{}`: {why}", setup.name))?;
         let pacing = setup.pacing.over(sender.pacing());
-        Ok(Opened { name: setup.name, sender, pacing, bounds: setup.bounds, sieve: Arc::new(Sieve(setup.filters.into())) })
+        Ok(Opened { name: setup.name, sender, pacing, bounds: setup.bounds, sieve: Arc::new(Sieve(Mutex::new(setup.filters))) })
     }
 }
 
@@ -310,6 +321,13 @@ impl Client {
         Client(Arc::new(Inner { core: RwLock::new(core), number }))
     }
 
+    /// A client that sends nothing until it is set up; nothing is opened or started for it.
+    pub(crate) fn without_sender(logger: &str) -> Self {
+        let setup = Setup::new(logger);
+        let pace = Pace::new(&setup);
+        Client::of(Arc::new(Core::new(setup, pace, &[])))
+    }
+
     /// Opens what was set up.
     pub fn open(setup: Setup) -> Result<Self, crate::Error> {
         Core::open(setup).map(Client::of).map_err(crate::Error::Open)
@@ -348,6 +366,11 @@ impl Client {
     /// Whether messages go anywhere: false exactly for a client without a sender.
     pub fn is_active(&self) -> bool {
         self.core().active
+    }
+
+    /// How long a [`crate::Guard`] may take to send what is left.
+    pub fn shutdown_timeout(&self) -> Duration {
+        self.core().shutdown_timeout
     }
 
     /// The default logger.

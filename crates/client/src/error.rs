@@ -28,3 +28,9 @@ impl From<Problems> for Error {
         Error::Config(problems)
     }
 }
+
+impl From<metlog_settings::Problem> for Error {
+    fn from(problem: metlog_settings::Problem) -> Self {
+        Error::Config(problem.into())
+    }
+}

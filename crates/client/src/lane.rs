@@ -28,6 +28,18 @@ pub enum Overflow {
     Pace,
 }
 
+impl Overflow {
+    /// Its word in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Overflow::DropNew => "drop_new",
+            Overflow::DropOld => "drop_old",
+            Overflow::Block => "block",
+            Overflow::Pace => "pace",
+        }
+    }
+}
+
 /// Bounds and habits of a lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounds {

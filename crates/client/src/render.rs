@@ -9,7 +9,7 @@ use crate::context::Entries;
 use crate::record::Record;
 use crate::site::{Kind, Meta};
 use metlog_message::time::TimestampWriter;
-use metlog_message::{Severity, wire};
+use metlog_message::{Fields, Severity, Value, wire};
 
 /// What a client writes into every message.
 #[derive(Debug, Clone)]
@@ -41,8 +41,10 @@ pub(crate) struct Template {
     /// `"name":` of each field, or which override it is.
     slots: Vec<Slot>,
     names: Vec<&'static str>,
-    /// Fields that are the same every time, each followed by a comma.
-    fixed: Vec<u8>,
+    /// Fields that are the same every time: name, and `"name":value,`.
+    fixed: Vec<(String, Vec<u8>)>,
+    /// All of them in one piece, for the usual case that nothing comes in their place.
+    fixed_whole: Vec<u8>,
     /// From the end of the fields to the end of the envelope, without the closing brace.
     back: Vec<u8>,
     overrides: bool,
@@ -55,6 +57,8 @@ enum Slot {
     /// The counter's or timer's name, given at run time; written last, as Metlog does.
     Name,
     Rate,
+    /// `fields = map`: its entries are fields.
+    Spread,
 }
 
 /// What a record says in place of the defaults.
@@ -63,6 +67,7 @@ struct Said<'a> {
     overrides: [Option<Arg<'a>>; OVERRIDES.len()],
     name: Option<Arg<'a>>,
     rate: Option<Arg<'a>>,
+    spread: Fields,
 }
 
 /// The type and severity a message turned out to have, where its template could not say.
@@ -88,6 +93,7 @@ impl Template {
         let mut middle = b"\",\"logger\":".to_vec();
         wire::write_str(&mut middle, &envelope.logger);
         middle.extend_from_slice(format!(",\"severity\":{},\"payload\":", severity.number()).as_bytes());
+        let fixed = fixed(meta, envelope);
         Template {
             kind: meta.kind,
             metric: meta.is_metric(),
@@ -97,7 +103,8 @@ impl Template {
             parts: parts(meta.text),
             slots,
             names: meta.fields.to_vec(),
-            fixed: fixed(meta, envelope),
+            fixed_whole: fixed.iter().flat_map(|(_, text)| text.iter().copied()).collect(),
+            fixed,
             back: back(envelope),
             overrides,
         }
@@ -152,6 +159,10 @@ impl Template {
                 Slot::Override(which) => said.overrides[*which] = Some(value),
                 Slot::Name => said.name = Some(value),
                 Slot::Rate => said.rate = Some(value),
+                Slot::Spread => match value.to_value() {
+                    Value::Map(fields) => said.spread = fields,
+                    other => said.spread.set("fields", other),
+                },
             }
         }
         said
@@ -196,21 +207,14 @@ impl Template {
         }
     }
 
-    /// Context first, then the call's own fields, which win; name and rate last, which always win.
+    /// The nearer wins: the call's own fields, then its map, the context, the client. Name and rate of a metric always do.
     fn write_fields(&self, record: &Record<'_>, said: &Said<'_>, out: &mut Vec<u8>) {
         let start = out.len();
-        let metric = self.metric;
-        for (name, json) in Entries(record.context) {
-            let own = self.names.iter().any(|own| own.as_bytes() == name);
-            if own || (metric && (name == b"name" || name == b"rate")) {
-                continue;
-            }
-            wire::write_str_lossy(out, name);
-            out.push(b':');
-            out.extend_from_slice(json);
-            out.push(b',');
+        if record.context.is_empty() && said.spread.is_empty() {
+            out.extend_from_slice(&self.fixed_whole);
+        } else {
+            self.write_around(record, said, out);
         }
-        out.extend_from_slice(&self.fixed);
         for (slot, value) in self.slots.iter().zip(record.values().skip(self.text_args)) {
             if let Slot::Field(key) = slot {
                 out.extend_from_slice(key);
@@ -234,11 +238,41 @@ impl Template {
     }
 }
 
+impl Template {
+    /// Client, context and map, each without what comes nearer.
+    fn write_around(&self, record: &Record<'_>, said: &Said<'_>, out: &mut Vec<u8>) {
+        let taken = |name: &[u8]| {
+            self.names.iter().any(|own| own.as_bytes() == name) || (self.metric && (name == b"name" || name == b"rate"))
+        };
+        let spread = |name: &[u8]| said.spread.iter().any(|(own, _)| own.as_bytes() == name);
+        let context = |name: &[u8]| Entries(record.context).any(|(own, _)| own == name);
+        for (name, text) in &self.fixed {
+            let name = name.as_bytes();
+            if taken(name) || !(spread(name) || context(name)) {
+                out.extend_from_slice(text);
+            }
+        }
+        for (name, json) in Entries(record.context).filter(|(name, _)| !taken(name) && !spread(name)) {
+            wire::write_str_lossy(out, name);
+            out.push(b':');
+            out.extend_from_slice(json);
+            out.push(b',');
+        }
+        for (name, value) in said.spread.iter().filter(|(name, _)| !taken(name.as_bytes())) {
+            wire::write_str(out, name);
+            out.push(b':');
+            wire::write_value(out, value);
+            out.push(b',');
+        }
+    }
+}
+
 fn slot(meta: &Meta, name: &str) -> Slot {
     let metric = meta.is_metric();
     match name {
         "name" if metric => Slot::Name,
         "rate" if metric => Slot::Rate,
+        "fields" => Slot::Spread,
         // A counter's payload is its count.
         "payload" if metric => Slot::Field(key(name)),
         "type" if meta.kind != Kind::Custom || !meta.name.is_empty() => Slot::Field(key(name)),
@@ -257,13 +291,11 @@ fn key(name: &str) -> Vec<u8> {
 }
 
 /// The fields that every message of the site has.
-fn fixed(meta: &Meta, envelope: &Envelope) -> Vec<u8> {
+fn fixed(meta: &Meta, envelope: &Envelope) -> Vec<(String, Vec<u8>)> {
     let mut out = Vec::new();
     let mut put = |name: &str, json: &str| {
         if !meta.has(name) {
-            out.extend_from_slice(&key(name));
-            out.extend_from_slice(json.as_bytes());
-            out.push(b',');
+            out.push((name.to_owned(), [key(name).as_slice(), json.as_bytes(), b","].concat()));
         }
     };
     for (name, json) in &envelope.fields {

@@ -36,6 +36,8 @@ pub struct Setup {
     pub(crate) numbered: bool,
     pub(crate) pace_initial: Duration,
     pub(crate) pace_max: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) globals: Fields,
     pub(crate) config: Value,
     pub(crate) defaults: LaneSettings,
 }
@@ -118,6 +120,8 @@ impl Setup {
             numbered: true,
             pace_initial: Duration::ZERO,
             pace_max: Duration::from_millis(250),
+            shutdown_timeout: Duration::from_secs(5),
+            globals: Fields::new(),
             config: Value::Null,
             defaults: LaneSettings::default(),
         }
@@ -240,6 +244,24 @@ impl Setup {
     pub fn location(mut self, location: bool) -> Self {
         self.envelope.location = location;
         self
+    }
+
+    /// First and longest pause of a caller with [`Overflow::Pace`]: none and 250 ms otherwise.
+    pub fn pace(mut self, first: Duration, longest: Duration) -> Self {
+        self.pace_initial = first;
+        self.pace_max = longest;
+        self
+    }
+
+    /// How long a [`crate::Guard`] may take to send what is left; five seconds otherwise.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Fields that every message carries.
+    pub fn fields(self, fields: Fields) -> Self {
+        fields.into_iter().fold(self, |setup, (name, value)| setup.field(name, value))
     }
 
     /// A field that every message carries.

@@ -118,6 +118,13 @@ pub struct Unknown {
     pub suggestion: Option<String>,
 }
 
+impl Unknown {
+    /// What was asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl std::fmt::Display for Unknown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Unknown { what, name, known, .. } = self;

@@ -11,9 +11,6 @@ use serde::de::{
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a>(pub &'a Node);
 
-/// What a hole tries to pass for, one after the other, where nothing is known about what is asked for.
-pub(crate) const DISGUISES: u8 = 5;
-
 impl<'a> Reading<'a> {
     /// As what it is.
     fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -179,6 +176,10 @@ impl<'de> Deserializer<'de> for Reading<'_> {
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Error> {
         match self.0.kind {
             Kind::Hole(_) => visitor.visit_seq(Elements(vec![self.0.clone(); length.min(64)].iter().enumerate())),
+            // Left out, it would push what follows into the wrong place.
+            Kind::List(ref list) if list.iter().any(Node::is_gone) => {
+                Err(<Error as de::Error>::custom("has a part that is wrong").at(self.0, None))
+            }
             _ => self.list(visitor),
         }
     }
@@ -226,7 +227,7 @@ struct Elements<'a>(std::iter::Enumerate<std::slice::Iter<'a, Node>>);
 impl<'de> SeqAccess<'de> for Elements<'_> {
     type Error = Error;
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        let Some((at, node)) = self.0.next() else { return Ok(None) };
+        let Some((at, node)) = self.0.find(|(_, node)| !node.is_gone()) else { return Ok(None) };
         seed.deserialize(Reading(node)).map(Some).map_err(|error| error.at(node, None).inside(Step::Index(at)))
     }
     fn size_hint(&self) -> Option<usize> {
@@ -255,7 +256,7 @@ struct Entries<'a, I> {
 impl<'a, 'de, I: Iterator<Item = (&'a str, &'a Origin, &'a Node)>> MapAccess<'de> for Entries<'a, I> {
     type Error = Error;
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let next = self.left.next();
+        let next = self.left.find(|(_, _, node)| !node.is_gone());
         self.key = next.map(|(key, _, _)| key);
         self.value = next.map(|(_, _, node)| node);
         self.key.map(|key| seed.deserialize(StrDeserializer::new(key))).transpose()

@@ -40,18 +40,29 @@ pub enum Kind {
     Hole(u8),
 }
 
+/// What a hole tries to pass for, one after the other, where nothing is known about what is asked for. After the last
+/// one the table or list around it does without it.
+pub(crate) const DISGUISES: u8 = 5;
+
 /// Keys and values in the order of the file.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Table {
     entries: BTreeMap<String, Entry>,
     next: usize,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Entry {
     order: usize,
     key: Origin,
     node: Node,
+}
+
+/// The same entries in the same order, however they came about.
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
 }
 
 impl Table {
@@ -124,6 +135,11 @@ impl Node {
     /// The value of a key, if this is a table that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.as_table().and_then(|table| table.get(key))
+    }
+
+    /// Whether this is a hole that nothing fits.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.kind, Kind::Hole(at) if at > DISGUISES)
     }
 
     /// The table, if this is one.

@@ -1,7 +1,8 @@
 //! From the tree to a settings struct. serde stops at the first mistake; this goes on behind it, so that all of them
 //! are reported at once.
 
-use crate::de::{DISGUISES, Reading};
+use crate::de::Reading;
+use crate::node::DISGUISES;
 use crate::unfit::{Error, Step, Wrong};
 use crate::{Kind, Node, Problems};
 use serde::de::DeserializeOwned;
@@ -17,7 +18,8 @@ const MAX_ROUNDS: usize = 1000;
 ///
 /// # Errors
 /// All that is wrong, in the order of the file. Inside untagged and flattened types serde does not say what and where,
-/// so there the whole is pointed at.
+/// so there the whole is pointed at; and what else is missing beside a wrong value of such a type shows only when that is
+/// put right.
 pub fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Problems> {
     let mut problems = Problems::new();
     let mut error = match T::deserialize(Reading(node)) {
@@ -65,11 +67,12 @@ fn patch(root: &mut Node, error: &Error) -> bool {
     }
     let origin = node.origin.clone();
     match (&error.wrong, &mut node.kind) {
-        (_, Kind::Hole(at)) => {
+        (_, Kind::Hole(at)) if *at <= DISGUISES => {
             *at += 1;
-            return *at <= DISGUISES;
+            return *at <= DISGUISES || !error.path.is_empty();
         }
-        (Wrong::Missing(key), Kind::Table(table)) => {
+        (_, Kind::Hole(_)) => return false,
+        (Wrong::Missing(key), Kind::Table(table)) if table.get(key).is_none() => {
             table.insert(key.clone(), origin.clone(), Node::new(origin, Kind::Hole(0)));
         }
         (_, kind) => *kind = Kind::Hole(0),

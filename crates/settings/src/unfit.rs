@@ -1,5 +1,5 @@
-//! What did not fit when a tree was read as a struct. Unlike other serde errors it keeps what was wrong and the way to it, so
-//! that [`crate::read()`] can point there, suggest something, and go on.
+//! What did not fit when a tree was read as a struct. Unlike other serde errors it keeps what
+//! was wrong and the way to it, so that [`crate::read()`] can point there, suggest something, and go on.
 
 use crate::{Kind, Node, Origin, Problem, suggest};
 use serde::de::{self, Expected, Unexpected};
@@ -44,11 +44,19 @@ impl Error {
         }
         // What is said of a table with a stand-in inside it may be about the stand-in: serde buffers some tables and
         // then no longer knows. A key's name it always knows.
-        let sure = matches!(self.wrong, Wrong::Missing(_) | Wrong::UnknownKey(..));
-        self.in_hole = matches!(node.kind, Kind::Hole(_)) || (!sure && has_hole(node));
+        let about_hole = match &self.wrong {
+            Wrong::UnknownKey(..) => false,
+            Wrong::Missing(key) => node.get(key).is_some_and(Node::is_gone),
+            _ => has_hole(node),
+        };
+        self.in_hole = about_hole || matches!(node.kind, Kind::Hole(_));
         self.origin = Some(node.origin.clone());
-        if let (Wrong::Mismatch { found, .. }, Some(scalar)) = (&mut self.wrong, describe(node)) {
-            *found = scalar;
+        match (&mut self.wrong, describe(node), looked_up(node)) {
+            (Wrong::Mismatch { found, .. }, Some(scalar), _) => *found = scalar,
+            (Wrong::UnknownValue(text, _) | Wrong::Other(text), _, Some((value, written))) => {
+                *text = text.replace(value, written);
+            }
+            _ => {}
         }
         // An error of a whole table is often about one key of it.
         let key = match &self.wrong {
@@ -128,6 +136,14 @@ fn describe(node: &Node) -> Option<String> {
     };
     let value: String = node.written.as_deref().unwrap_or(&value).chars().take(80).collect();
     Some(format!("{word}`{value}`"))
+}
+
+/// Text that came from a variable, and what the file has in its place: that is what may be shown.
+fn looked_up(node: &Node) -> Option<(&str, &str)> {
+    match (&node.kind, &node.written) {
+        (Kind::Text(value), Some(written)) if !value.is_empty() => Some((value.as_str(), written)),
+        _ => None,
+    }
 }
 
 /// serde's words, in ours.

@@ -113,6 +113,10 @@ fn a_wrong_value_is_not_reported_as_missing_too() {
 fn looked_up_text_is_not_shown() {
     let problems = from_ini::<Sender>("[s]\nhost = h\nport = x${TOKEN}\n").unwrap_err();
     assert_eq!(problems, "m.ini:3:8: `port`: expected a whole number from 0 to 65535, found text `x${TOKEN}`");
+    let problems = from_ini::<Sender>("[s]\nhost = h\nport = 1\nwait = ${TOKEN}\n").unwrap_err();
+    assert!(problems.starts_with("m.ini:4:8: `wait`: `${TOKEN}` is not a time"), "{problems}");
+    let problems = from_toml::<BTreeMap<String, Sync>>("a = '${TOKEN}'").unwrap_err();
+    assert!(problems.starts_with("m.toml:1:5: `a`: unknown value `${TOKEN}`, expected"), "{problems}");
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -228,9 +232,44 @@ m.toml:8:25: unknown key `spool.inner[1].kye`, expected `key`; did you mean `key
 m.toml:8:44: `spool.inner[2].key`: expected a whole number from 0 to 255, found number `300`
 m.toml:8:51: `spool.inner[3]`: expected a table, found number `7`
 m.toml:9:1: `filters.loud`: expected a whole number from 0 to 255, found text `x`
-m.toml:12:1: `filters.other`: unknown value `severty`, expected one of `severity`, `types`; did you mean `severity`?
+m.toml:13:8: `filters.other.type`: unknown value `severty`, expected one of `severity`, `types`; did you mean `severity`?
 m.toml:14:2: unknown key `unknown`, expected one of `sync`, `spool`, `filters`, `to`, `pair`, `every`";
     assert_eq!(from_toml::<Router>(text), Err(expected.into()));
+}
+
+#[test]
+fn what_no_stand_in_fits_is_left_out_and_not_reported_twice() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Endpoint {
+        filter: Filter,
+        filters: Vec<Filter>,
+        pair: (Filter, u8),
+        port: u16,
+    }
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only read")]
+    struct Endpoints {
+        one: Endpoint,
+        two: Endpoint,
+    }
+    let text = r#"
+[one]
+filters = [{ type = "x" }, { type = "severity", max = 1 }, { type = "y" }]
+pair = [{ type = "z" }, 1]
+port = 'p'
+[two]
+filter = 5
+"#;
+    let expected = "\
+m.toml:2:1: missing key `one.filter`
+m.toml:3:21: `one.filters[0].type`: unknown value `x`, expected one of `severity`, `types`
+m.toml:3:69: `one.filters[2].type`: unknown value `y`, expected one of `severity`, `types`
+m.toml:4:18: `one.pair[0].type`: unknown value `z`, expected one of `severity`, `types`
+m.toml:5:8: `one.port`: expected a whole number from 0 to 65535, found text `p`
+m.toml:7:10: `two.filter`: expected internally tagged enum Filter, found number `5`";
+    assert_eq!(from_toml::<Endpoints>(text).unwrap_err(), expected);
 }
 
 #[test]
@@ -267,7 +306,7 @@ fn validation_of_the_struct_itself_is_placed() {
     impl TryFrom<u8> for Even {
         type Error = String;
         fn try_from(number: u8) -> Result<Self, String> {
-            if number % 2 == 0 { Ok(Even) } else { Err(format!("{number} is odd")) }
+            if number.is_multiple_of(2) { Ok(Even) } else { Err(format!("{number} is odd")) }
         }
     }
     #[derive(Debug, Deserialize)]
