@@ -1,0 +1,1 @@
+//! `#[timeit]` and `#[incr_count]`.
