@@ -137,7 +137,7 @@ impl Core {
         matches!(self.overflow, Overflow::Block | Overflow::Pace)
     }
 
-    fn is_timer_disabled(&self, name: &str) -> bool {
+    pub(crate) fn is_timer_disabled(&self, name: &str) -> bool {
         let disabled = self.disabled_timers.read().unwrap_or_else(PoisonError::into_inner);
         disabled.contains(name) || disabled.contains("*")
     }
@@ -347,11 +347,6 @@ impl Client {
         self.0.core.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes this the client of every call that names none.
-    pub fn make_default(&self) {
-        site::set_default(Some(self.core()));
-    }
-
     /// The word of a site that names this client.
     #[inline]
     #[doc(hidden)]
@@ -403,12 +398,16 @@ impl Client {
 
     /// Switches a timer off (`*`: all of them), now and for every thread.
     pub fn disable_timer(&self, name: impl Into<String>) {
-        self.change_timers(|disabled| drop(disabled.insert(name.into())));
+        self.change_timers(|disabled| {
+            disabled.insert(name.into());
+        });
     }
 
     /// Switches a timer on again.
     pub fn enable_timer(&self, name: &str) {
-        self.change_timers(|disabled| drop(disabled.remove(name)));
+        self.change_timers(|disabled| {
+            disabled.remove(name);
+        });
     }
 
     /// Whether a timer of this name would send nothing.

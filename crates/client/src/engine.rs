@@ -242,7 +242,8 @@ impl Engine {
         while let Some((first, limit)) = oldest(&heads) {
             moved = true;
             if let (Some(ring), Some(head)) = (rings.get_mut(first), heads.get_mut(first)) {
-                *head = self.read_while_oldest(ring, limit.min(cutoff));
+                let next = self.read_while_oldest(ring, limit.min(cutoff));
+                *head = if next <= cutoff { next } else { u64::MAX };
             }
         }
         rings.retain_mut(|ring| {

@@ -44,7 +44,9 @@ pub use client::Client;
 pub use config::{from_file, from_stream, from_text, from_toml, from_value};
 pub use context::{Context, WithContext};
 pub use error::Error;
-pub use holder::{Guard, client, default_client, delete_client, globals, init, set_client, set_default_client};
+pub use holder::{
+    Guard, clear_globals, client, default_client, delete_client, globals, init, set_client, set_default_client,
+};
 pub use lane::Overflow;
 pub use metlog_message::{Fields, Lines, Message, Severity, Timestamp, Value};
 pub use metlog_pipeline::{Emit, Event, Filter, Method, MethodError, Pacing, SendError, Sender};
@@ -52,14 +54,18 @@ pub use setup::Setup;
 pub use stats::{Report, SenderStats, Stats};
 pub use timer::{Timer, measure, measure_async};
 
-#[cfg(feature = "debug")]
-pub use metlog_debug as debug;
+/// What a crate with a sender, filter or method of its own needs.
+pub mod plugin {
+    pub use metlog_pipeline::inventory;
+    pub use metlog_pipeline::registry::{Configured, FilterEntry, MethodEntry, Opener, SenderEntry};
+}
 
 /// What the macros expand to. Not for hand-written code: it may change with any release.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::arg::{Arg, ViaDisplay, ViaNothing, ViaPrimitive, ViaStructured, Wrap};
     pub use crate::engine::is_internal;
+    pub use crate::holder::Decorator;
     pub use crate::site::{Kind, LIVE, Meta, Site, plain, rate_at};
     pub use crate::thread::emit;
     pub use crate::timer::count;

@@ -69,11 +69,17 @@ macro_rules! log {
 /// ```
 #[macro_export]
 macro_rules! mlog {
+    (client: $client:expr, $helper:ident, sep = $sep:expr, $($part:expr),+ $(,)? $(; $($key:tt = $value:expr),* $(,)?)?) => {
+        $crate::$helper!(client: $client, "{}", $crate::__private::join($sep, &[$(&$part),+]) $(; $($key = $value),*)?)
+    };
+    (client: $client:expr, $helper:ident, $($rest:tt)+) => {
+        $crate::mlog!(client: $client, $helper, sep = " ", $($rest)+)
+    };
     ($helper:ident, sep = $sep:expr, $($part:expr),+ $(,)? $(; $($key:tt = $value:expr),* $(,)?)?) => {
         $crate::$helper!("{}", $crate::__private::join($sep, &[$(&$part),+]) $(; $($key = $value),*)?)
     };
-    ($helper:ident, $($part:expr),+ $(,)? $(; $($key:tt = $value:expr),* $(,)?)?) => {
-        $crate::$helper!("{}", $crate::__private::join(" ", &[$(&$part),+]) $(; $($key = $value),*)?)
+    ($helper:ident, $($rest:tt)+) => {
+        $crate::mlog!($helper, sep = " ", $($rest)+)
     };
 }
 

@@ -20,16 +20,23 @@ pub const CONTEXT: u8 = 1;
 pub fn put(place: &mut [u8], ticks: u64, client: u32, context: &[u8], args: &[Arg<'_>]) {
     let flags = if context.is_empty() { 0 } else { CONTEXT };
     let mut rest = put_head(place, ticks, client, flags, args.len() as u8);
-    if flags != 0
-        && let Some((len, after)) = rest.split_first_chunk_mut::<4>()
-        && let Some((body, after)) = after.split_at_mut_checked(context.len())
-    {
-        *len = (context.len() as u32).to_le_bytes();
-        body.copy_from_slice(context);
-        rest = after;
+    if flags != 0 {
+        rest = put_context(rest, context);
     }
     for arg in args {
         rest = arg.put(rest);
+    }
+}
+
+fn put_context<'p>(place: &'p mut [u8], context: &[u8]) -> &'p mut [u8] {
+    let Some((len, rest)) = place.split_first_chunk_mut::<4>() else { return &mut [] };
+    *len = (context.len() as u32).to_le_bytes();
+    match rest.split_at_mut_checked(context.len()) {
+        Some((body, rest)) => {
+            body.copy_from_slice(context);
+            rest
+        }
+        None => &mut [],
     }
 }
 

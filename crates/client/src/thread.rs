@@ -4,8 +4,9 @@
 //! the background thread then reads what is left.
 
 use crate::arg::Arg;
-use crate::client::{Core, Overflow};
+use crate::client::Core;
 use crate::engine;
+use crate::lane::Overflow;
 use crate::record;
 use crate::site::{self, Site};
 use crate::{clock, context, slots};

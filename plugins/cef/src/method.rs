@@ -7,8 +7,8 @@ use serde::Deserialize;
 use std::borrow::Cow;
 
 const FACILITIES: [&str; 17] = [
-    "KERN", "USER", "MAIL", "DAEMON", "AUTH", "LPR", "NEWS", "UUCP", "CRON", "LOCAL0", "LOCAL1", "LOCAL2",
-    "LOCAL3", "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
+    "KERN", "USER", "MAIL", "DAEMON", "AUTH", "LPR", "NEWS", "UUCP", "CRON", "LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3",
+    "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
 ];
 const PRIORITIES: [&str; 8] = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
 const OPTIONS: [&str; 5] = ["PID", "CONS", "NDELAY", "NOWAIT", "LOG_PERROR"];
@@ -58,7 +58,8 @@ impl Configured for CefMethod {
             None => None,
             Some(options) => {
                 let options = options.iter().flat_map(|options| options.split(','));
-                let options: Result<Vec<_>, _> = options.map(|option| word("syslog_options", option, &OPTIONS)).collect();
+                let options: Result<Vec<_>, _> =
+                    options.map(|option| word("syslog_options", option, &OPTIONS)).collect();
                 Some(options?.join(","))
             }
         };
@@ -153,9 +154,9 @@ impl CefMethod {
         match configured {
             Some(value) => Ok(value),
             None if key == "version" => Ok(Cow::Borrowed("0")),
-            None => {
-                Err(MethodError::Arguments(format!("cef needs a `{key}`, in its configuration or in the call's `config`")))
-            }
+            None => Err(MethodError::Arguments(format!(
+                "cef needs a `{key}`, in its configuration or in the call's `config`"
+            ))),
         }
     }
 

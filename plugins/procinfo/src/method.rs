@@ -73,8 +73,10 @@ impl Configured for ProcinfoMethod {
             Some(every) if every.duration() < MIN_EVERY => {
                 Err(format!("procinfo: `every = {every}` is too short; the least is 10ms"))
             }
-            Some(_) if !some => Err("procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
-                .into()),
+            Some(_) if !some => Err(
+                "procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
+                    .into(),
+            ),
             _ => Ok(ProcinfoMethod(config)),
         }
     }
@@ -103,7 +105,10 @@ impl Method for ProcinfoMethod {
         if failed.is_empty() {
             return Ok(Value::from(sent));
         }
-        Err(MethodError::Failed(format!("procinfo: of process {pid} not everything can be read: {}", failed.join("; "))))
+        Err(MethodError::Failed(format!(
+            "procinfo: of process {pid} not everything can be read: {}",
+            failed.join("; ")
+        )))
     }
 
     fn every(&self) -> Option<Duration> {
@@ -131,7 +136,8 @@ fn send(client: &dyn Emit, pid: u32, reading: Reading) {
     let logger = format!("psutil.{}.{host}.{pid}", reading.group);
     // Metlog's plugin wrote the rate as a number here and as text there; receivers may have grown used to it.
     let rate = if reading.group == "net" { Value::Int(1) } else { Value::from("1") };
-    let message = message.payload(reading.value).field("name", reading.name).field("rate", rate).field("logger", logger);
+    let message =
+        message.payload(reading.value).field("name", reading.name).field("rate", rate).field("logger", logger);
     client.emit(message);
 }
 
