@@ -8,6 +8,7 @@ use metlog_message::Lines;
 use metlog_pipeline::{Pacing, SendError, Sender};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -181,7 +182,8 @@ impl Lane {
     pub fn close(&self, until: Instant) {
         self.state().closing = Some(until);
         self.work.notify_one();
-        let wait = until.saturating_duration_since(Instant::now());
+        // Unless it hangs, the sender's thread ends right after the deadline and spills what it held itself.
+        let wait = (until + GRACE).saturating_duration_since(Instant::now());
         let result = self.progress.wait_timeout_while(self.state(), wait, |state| !state.ended);
         let (mut state, _) = result.unwrap_or_else(PoisonError::into_inner);
         let left = std::mem::take(&mut state.batches);
@@ -239,12 +241,18 @@ impl Drop for Ending {
         if std::thread::panicking() {
             self.0.counters.fail("the sender panicked; its messages go to the spill file or standard error");
         }
-        let left = {
-            let mut state = self.0.state();
-            state.ended = true;
-            std::mem::take(&mut state.batches)
-        };
-        self.0.spill(&left);
+        loop {
+            let left = {
+                let mut state = self.0.state();
+                state.ended = state.batches.is_empty();
+                std::mem::take(&mut state.batches)
+            };
+            if left.is_empty() {
+                break;
+            }
+            // More may be put while this is written; ended only when there is nothing left.
+            self.0.spill(&left);
+        }
         self.0.progress.notify_all();
     }
 }
@@ -326,7 +334,13 @@ impl Driver {
         let started = Instant::now();
         self.last_start = Some(started);
         let (tried, counters) = (batch.len(), &self.lane.counters);
-        let result = self.sender.send(batch);
+        let result = match catch_unwind(AssertUnwindSafe(|| self.sender.send(batch))) {
+            Ok(result) => result,
+            Err(panic) => {
+                self.lane.state().batches.push_front(std::mem::take(batch));
+                resume_unwind(panic)
+            }
+        };
         if let Err(error) = &result {
             counters.fail(error.why());
         }
@@ -419,6 +433,8 @@ impl Driver {
     }
 }
 
+/// How much longer than told a close may take before a sender counts as hanging.
+const GRACE: Duration = Duration::from_millis(200);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Longer lines are not ours: no message is.
 const MAX_LINE: u64 = 16 * 1024 * 1024;

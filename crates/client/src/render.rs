@@ -10,6 +10,7 @@ use crate::record::Record;
 use crate::site::{Kind, Meta};
 use metlog_message::time::TimestampWriter;
 use metlog_message::{Fields, Severity, Value, wire};
+use std::io::Write;
 
 /// What a client writes into every message.
 #[derive(Debug, Clone)]
@@ -411,9 +412,13 @@ fn write_inside(out: &mut Vec<u8>, arg: Arg<'_>) {
         Arg::Str(text) => wire::write_str_inside(out, text),
         Arg::Json(json) => wire::write_str_inside(out, json),
         Arg::F64(number) if !number.is_finite() => out.extend_from_slice(wire::float_word(number).as_bytes()),
-        Arg::F64(number) if number.fract() == 0.0 && number.abs() < 1e16 => {
+        Arg::F64(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
             // As text, a whole float has no point, as `{}` prints it.
             wire::write_i64(out, number as i64);
+        }
+        Arg::F64(number) if !(1e-5..1e15).contains(&number.abs()) => {
+            // Nor an exponent. Writing into a vector cannot fail.
+            let _ = write!(out, "{number}");
         }
         other => write_arg(out, other),
     }

@@ -35,7 +35,7 @@ fn unescape(text: &str, separator: char) -> Vec<String> {
 /// Header fields, and extensions in order.
 fn read(line: &str) -> (Vec<String>, Vec<(String, String)>) {
     assert!(!line.contains(['\n', '\r']), "one line: {line:?}");
-    // Eight separators end the header; they are the first eight that stand alone.
+    // The header ends at the seventh separator that stands alone.
     let mut escaped = false;
     let bars = line.char_indices().filter(|(_, c)| {
         let bar = *c == '|' && !escaped;

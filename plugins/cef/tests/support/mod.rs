@@ -1,5 +1,7 @@
 //! A client as the contract has it: one method, and a list of what was emitted.
 
+#![allow(dead_code, reason = "each test program needs another part")]
+
 use metlog_message::{Fields, Message, Timestamp, Value};
 use metlog_pipeline::{Emit, Method, MethodEntry, MethodError};
 use metlog_settings::{Kind, Node};
