@@ -46,8 +46,16 @@ impl Arguments {
         }
         let key = input.call(Ident::parse_any)?;
         let word = key.to_string();
-        let known = PLAIN.contains(&word.as_str()) || matches!(word.as_str(), "name" | "fields");
-        if !known && !(word == "count" && decorator == Decorator::IncrCount) {
+        let known = match word.as_str() {
+            "name" | "fields" => true,
+            "count" => decorator == Decorator::IncrCount,
+            other => PLAIN.contains(&other),
+        };
+        if !known {
+            // Alone at the beginning it was meant for the name.
+            if first && (input.is_empty() || input.peek(Token![,])) {
+                return Err(Error::new(key.span(), name_is_literal(decorator)));
+            }
             return Err(Error::new(key.span(), unknown(decorator, &word)));
         }
         if self.seen.contains(&word) {
@@ -129,14 +137,17 @@ fn literal(decorator: Decorator, value: &Expr) -> Result<LitStr> {
         }
         return Ok(text.clone());
     }
+    Err(Error::new(value.span(), name_is_literal(decorator)))
+}
+
+fn name_is_literal(decorator: Decorator) -> String {
     let (name, instead) = match decorator {
         Decorator::Timeit => ("timeit", "timer!"),
         Decorator::IncrCount => ("incr_count", "incr!"),
     };
-    let right = format!(
+    format!(
         "the name is a string literal: `#[{name}(\"some.name\")]`; for one known at run time there is `metlog::{instead}`"
-    );
-    Err(Error::new(value.span(), right))
+    )
 }
 
 /// `key = value`; a key that is no identifier is a string: `"http.status" = 200`.

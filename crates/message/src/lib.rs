@@ -10,6 +10,7 @@
 pub mod head;
 pub mod lines;
 pub mod message;
+mod swar;
 pub mod time;
 pub mod value;
 pub mod wire;

@@ -70,6 +70,12 @@ impl Timestamp {
         seconds.checked_mul(SECOND)?.checked_add(nanos).map(Timestamp)
     }
 
+    /// Whether a text that [`Timestamp::parse`] reads says its zone.
+    pub(crate) fn has_zone(text: &str) -> bool {
+        let rest = text.as_bytes().get(19..).unwrap_or_default();
+        rest.iter().any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'))
+    }
+
     /// The day and the time of it.
     fn parts(self) -> (i64, i64, i64, i64) {
         let seconds = self.unix_seconds();

@@ -1,7 +1,7 @@
 //! serde over the located tree: every node is read as what is asked for, within reason.
 
 use crate::unfit::{Error, Step, one_of};
-use crate::{Kind, Node, Origin, Table, ini};
+use crate::{Kind, Node, Origin, Secret, Table, ini};
 use serde::de::value::{StrDeserializer, UnitDeserializer};
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -170,8 +170,12 @@ impl<'de> Deserializer<'de> for Reading<'_> {
     fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         self.deserialize_unit(visitor)
     }
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self).map_err(|error: Error| error.at(self.0, None))
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        let placed = |error: Error| {
+            let error = error.at(self.0, None);
+            if name == Secret::TYPE { error.without_value() } else { error }
+        };
+        visitor.visit_newtype_struct(self).map_err(placed)
     }
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Error> {
         match self.0.kind {

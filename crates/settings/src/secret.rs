@@ -1,6 +1,7 @@
 //! Passwords and tokens: kept out of logs, and readable from a file of their own.
 
 use crate::{Kind, Node, Origin, Problem, Problems, source};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::path::Path;
@@ -17,6 +18,9 @@ impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }
+
+    /// What it asks a deserializer for: by this name ours knows not to show what it found in a secret's place.
+    pub(crate) const TYPE: &'static str = "metlog_settings::Secret";
 
     /// The text itself. Do not put it into an error or a log.
     pub fn reveal(&self) -> &str {
@@ -38,7 +42,17 @@ impl fmt::Display for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Secret)
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Secret, D::Error> {
+                String::deserialize(inner).map(Secret)
+            }
+        }
+        deserializer.deserialize_newtype_struct(Secret::TYPE, Text)
     }
 }
 

@@ -71,6 +71,16 @@ impl Error {
         self
     }
 
+    /// Says of what kind the value is and no more.
+    pub fn without_value(mut self) -> Self {
+        if let Wrong::Mismatch { found, .. } = &mut self.wrong
+            && let Some((kind, _)) = found.split_once('`')
+        {
+            *found = if kind.is_empty() { "a truth value".into() } else { format!("a {}", kind.trim_end()) };
+        }
+        self
+    }
+
     pub fn inside(mut self, step: Step) -> Self {
         self.path.push(step);
         self

@@ -109,6 +109,11 @@ fn syntax() -> impl Strategy<Value = String> {
         "[[s]]\n",
         "k = { B = 1 }\n",
         "true",
+        "\"a.b\" = 1\n",
+        "\"x\\\"y[0]\" = 1\n",
+        "[\"q.r\".s]\n",
+        "'k[1].z' = {}\n",
+        "= 1\n",
     ];
     prop::collection::vec(prop::sample::select(parts.to_vec()), 0..60).prop_map(|parts| parts.concat())
 }

@@ -348,6 +348,11 @@ fn secrets_do_not_print() {
     assert_eq!(format!("{login:?} {}", login.token), "Login { token: *** } ***");
     assert_eq!(login.token.reveal(), "hunter2");
     assert_eq!(from_ini::<Login>("[s]\ntoken = 007").unwrap().token.reveal(), "007");
+    let wrong = |text: &str| from_toml::<Login>(text).unwrap_err();
+    assert_eq!(wrong("token = 12.34"), "m.toml:1:9: `token`: expected text, found a number");
+    assert_eq!(wrong("token = true"), "m.toml:1:9: `token`: expected text, found a truth value");
+    assert_eq!(wrong("token = ['x']"), "m.toml:1:9: `token`: expected text, found a list");
+    assert_eq!(serde_json::from_str::<Secret>("\"x\"").unwrap().reveal(), "x");
 }
 
 #[test]

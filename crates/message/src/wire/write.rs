@@ -1,6 +1,7 @@
 //! Message to JSON text: strict, without blanks, one line.
 
 use crate::message::ENV_VERSION;
+use crate::swar::until_escape;
 use crate::time::TimestampWriter;
 use crate::{Message, Value};
 
@@ -43,10 +44,59 @@ pub fn write(out: &mut Vec<u8>, message: &Message) {
     out.push(b'}');
 }
 
-/// Metlog's indented form.
+/// Writes a message in Metlog's indented form: four blanks per level, empty lists and objects on one line. Without a
+/// newline at the end.
 pub fn indented(out: &mut Vec<u8>, message: &Message) {
-    write(out, message);
-    out.push(b'\n');
+    let mut compact = Vec::with_capacity(512);
+    write(&mut compact, message);
+    let mut rest = compact.as_slice();
+    let mut depth = 0usize;
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.extend(std::iter::repeat_n(b' ', 4 * depth));
+    };
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match (*byte, after) {
+            (b'"', _) => {
+                let end = text_end(after);
+                out.push(b'"');
+                out.extend_from_slice(after.get(..end).unwrap_or_default());
+                rest = after.get(end..).unwrap_or_default();
+            }
+            (b'{' | b'[', [close @ (b'}' | b']'), more @ ..]) => {
+                out.extend_from_slice(&[*byte, *close]);
+                rest = more;
+            }
+            (b'{' | b'[', _) => {
+                out.push(*byte);
+                depth += 1;
+                line(out, depth);
+            }
+            (b'}' | b']', _) => {
+                depth = depth.saturating_sub(1);
+                line(out, depth);
+                out.push(*byte);
+            }
+            (b',', _) => {
+                out.push(b',');
+                line(out, depth);
+            }
+            (b':', _) => out.extend_from_slice(b": "),
+            (other, _) => out.push(other),
+        }
+    }
+}
+
+/// How long a text is, its closing quote included; it begins after the opening one.
+fn text_end(text: &[u8]) -> usize {
+    let mut escaped = false;
+    let end = text.iter().position(|byte| {
+        let closes = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        closes
+    });
+    end.map_or(text.len(), |end| end + 1)
 }
 
 /// Writes a value.
@@ -134,18 +184,43 @@ pub fn write_str_lossy(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Writes text as it stands between quotes.
+#[inline]
 pub fn write_str_inside(out: &mut Vec<u8>, text: &str) {
-    for character in text.chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            '\u{0}'..='\u{1f}' | '\u{7f}' | '\u{2028}' | '\u{2029}' => {
-                out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
-            }
-            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(until_escape(rest).min(rest.len()));
+        out.extend_from_slice(plain);
+        match special {
+            [] => return,
+            [first, ..] => rest = escape(out, *first, special),
         }
     }
+}
+
+/// Writes what cannot stand as it is, and returns what comes after it.
+#[cold]
+fn escape<'a>(out: &mut Vec<u8>, first: u8, special: &'a [u8]) -> &'a [u8] {
+    let long = |out: &mut Vec<u8>, code: u16| {
+        const HEX: [u8; 16] = *b"0123456789abcdef";
+        out.extend_from_slice(b"\\u");
+        out.extend([12, 8, 4, 0].map(|shift| HEX[usize::from(code >> shift) & 15]));
+    };
+    let mut width = 1;
+    match first {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0xe2 => match special {
+            // The separators U+2028 and U+2029, at which some readers break a line.
+            [_, 0x80, last @ (0xa8 | 0xa9), ..] => {
+                long(out, 0x2028 + u16::from(last - 0xa8));
+                width = 3;
+            }
+            _ => out.push(first),
+        },
+        control => long(out, control.into()),
+    }
+    special.get(width..).unwrap_or_default()
 }

@@ -1,0 +1,214 @@
+//! JSON text to values and messages, leniently: what can be understood is, with a note of what was made of it; what
+//! cannot is refused with a reason and a place.
+
+use super::json::Parser;
+use super::{Limits, Note, Refusal};
+use crate::message::Origin;
+use crate::{Fields, Message, Severity, Timestamp, Value};
+
+/// A message that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// The message.
+    pub message: Message,
+    /// What was not as it should be, and what was made of it. Empty exactly for what [`crate::head::scan`] vouches for.
+    pub notes: Vec<Note>,
+}
+
+/// Reads one message; blanks and newlines around it do not matter.
+///
+/// # Errors
+/// If it is beyond the limits, not JSON even leniently, not an object, or has no type.
+pub fn read(text: &[u8], limits: &Limits) -> Result<Read, Refusal> {
+    let mut parser = Parser::new(text, limits)?;
+    let value = parser.document()?;
+    let Value::Map(envelope) = value else { return Err(Refusal::NotAnObject) };
+    let mut reader = Reader { envelope, notes: parser.into_notes() };
+    let message = reader.message()?;
+    Ok(Read { message, notes: reader.notes })
+}
+
+/// Reads any JSON value under the default limits, without notes.
+///
+/// # Errors
+/// If it is beyond the limits or not JSON even leniently.
+pub fn read_value(text: &[u8]) -> Result<Value, Refusal> {
+    Parser::new(text, &Limits::default())?.document()
+}
+
+/// An envelope being taken apart.
+struct Reader {
+    envelope: Fields,
+    notes: Vec<Note>,
+}
+
+impl Reader {
+    fn message(&mut self) -> Result<Message, Refusal> {
+        let kind = match self.envelope.remove("type") {
+            None | Some(Value::Null | Value::Map(_) | Value::List(_)) => return Err(Refusal::NoType),
+            Some(value) => self.text("type", value),
+        };
+        let timestamp = self.timestamp();
+        let logger = self.required("logger").map_or_else(String::new, |value| self.text("logger", value));
+        let severity = self.severity();
+        let payload = match self.envelope.remove("payload") {
+            Some(payload) => payload,
+            None => self.old_name("payload", &["message"]).unwrap_or_else(|| Value::from("")),
+        };
+        let fields = self.fields();
+        self.envelope.remove("env_version");
+        let pid = self.pid();
+        let hostname = match self.envelope.remove("metlog_hostname") {
+            Some(Value::Null) | None => self.renamed("metlog_hostname", "heka_hostname"),
+            other => other,
+        };
+        let hostname = hostname.map(|value| self.text("metlog_hostname", value));
+        let origin = self.origin();
+        let extra = std::mem::take(&mut self.envelope);
+        Ok(Message { kind, timestamp, logger, severity, payload, fields, pid, hostname, origin, extra })
+    }
+
+    /// A key that every message has; noted when this one does not.
+    fn required(&mut self, key: &'static str) -> Option<Value> {
+        let value = self.envelope.remove(key).filter(|value| *value != Value::Null);
+        if value.is_none() {
+            self.notes.push(Note::Missing(key));
+        }
+        value
+    }
+
+    /// What early drafts and relatives called a key that is missing.
+    fn old_name(&mut self, key: &'static str, names: &[&'static str]) -> Option<Value> {
+        let found = names.iter().find_map(|name| Some((*name, self.envelope.remove(name)?)));
+        match found {
+            Some((from, value)) => {
+                self.notes.push(Note::Renamed { key, from });
+                Some(value)
+            }
+            None => {
+                self.notes.push(Note::Missing(key));
+                None
+            }
+        }
+    }
+
+    /// The same for a key that may be missing.
+    fn renamed(&mut self, key: &'static str, from: &'static str) -> Option<Value> {
+        let value = self.envelope.remove(from)?;
+        self.notes.push(Note::Renamed { key, from });
+        Some(value)
+    }
+
+    fn text(&mut self, key: &'static str, value: Value) -> String {
+        match value {
+            Value::Str(text) => text,
+            other => {
+                self.notes.push(Note::Coerced(key));
+                other.to_text().into_owned()
+            }
+        }
+    }
+
+    fn timestamp(&mut self) -> Timestamp {
+        let Some(value) = self.required("timestamp") else { return Timestamp::now() };
+        let read = match &value {
+            Value::Str(text) => {
+                if !Timestamp::has_zone(text) {
+                    self.notes.push(Note::Coerced("timestamp"));
+                }
+                Timestamp::parse(text)
+            }
+            number => {
+                self.notes.push(Note::Coerced("timestamp"));
+                number.as_f64().and_then(since_1970)
+            }
+        };
+        read.unwrap_or_else(|| {
+            self.notes.push(Note::Unreadable("timestamp"));
+            Timestamp::now()
+        })
+    }
+
+    fn severity(&mut self) -> Severity {
+        let Some(value) = self.required("severity") else { return Severity::default() };
+        if let Value::Int(number) = value
+            && let Some(severity) = Severity::from_number(number)
+        {
+            return severity;
+        }
+        self.notes.push(Note::Coerced("severity"));
+        match value {
+            Value::Str(name) => Severity::parse(&name).unwrap_or_default(),
+            number => match number.as_f64() {
+                // Beyond the scale lies its end.
+                Some(number) if number >= 7.0 => Severity::Debug,
+                Some(number) if number < 0.0 => Severity::Emergency,
+                Some(number) => Severity::from_number(number as i64).unwrap_or_default(),
+                None => Severity::default(),
+            },
+        }
+    }
+
+    fn fields(&mut self) -> Fields {
+        let value = match self.envelope.remove("fields") {
+            Some(value) => Some(value),
+            None => self.old_name("fields", &["metadata", "tags"]),
+        };
+        match value {
+            Some(Value::Map(fields)) => fields,
+            None => Fields::new(),
+            Some(other) => {
+                self.notes.push(Note::Coerced("fields"));
+                let mut fields = Fields::new();
+                if other != Value::Null {
+                    fields.set("value", other);
+                }
+                fields
+            }
+        }
+    }
+
+    fn pid(&mut self) -> Option<i64> {
+        let value = match self.envelope.remove("metlog_pid") {
+            Some(Value::Null) | None => self.renamed("metlog_pid", "heka_pid")?,
+            Some(value) => value,
+        };
+        if let Value::Int(pid) = value {
+            return Some(pid);
+        }
+        self.notes.push(Note::Coerced("metlog_pid"));
+        match value {
+            Value::Str(text) => text.trim().parse().ok(),
+            Value::Float(number) if number.fract() == 0.0 => Some(number as i64),
+            _ => None,
+        }
+    }
+
+    /// Both of its halves or nothing: a client without a number, or the other way round, counts no losses.
+    fn origin(&mut self) -> Option<Origin> {
+        let (client, seq) = (self.envelope.remove("metlog_client"), self.envelope.remove("metlog_seq"));
+        let seq = match (client, seq) {
+            (None, None) => return None,
+            (Some(Value::Str(client)), Some(Value::Int(seq))) => u64::try_from(seq).ok().map(|seq| (client, seq)),
+            (Some(Value::Str(client)), Some(Value::UInt(seq))) => Some((client, seq)),
+            _ => None,
+        };
+        if seq.is_none() {
+            self.notes.push(Note::Unreadable("metlog_seq"));
+        }
+        seq.map(|(client, seq)| Origin { client, seq })
+    }
+}
+
+/// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size: each stands for the years
+/// 1973 to 5138, so no two are mistaken for each other within a lifetime.
+fn since_1970(number: f64) -> Option<Timestamp> {
+    let scale = match number.abs() {
+        size if size < 1e11 => 1e9,
+        size if size < 1e14 => 1e6,
+        size if size < 1e17 => 1e3,
+        _ => 1.0,
+    };
+    let nanos = number * scale;
+    (nanos.is_finite() && nanos.abs() < i64::MAX as f64).then(|| Timestamp::from_nanos(nanos as i64))
+}
