@@ -41,6 +41,8 @@ mod timer;
 mod trouble;
 
 pub use client::Client;
+#[cfg(feature = "macros")]
+pub use metlog_macros::{incr_count, timeit};
 pub use config::{from_file, from_stream, from_text, from_toml, from_value};
 pub use context::{Context, WithContext};
 pub use error::Error;
@@ -66,8 +68,8 @@ pub mod __private {
     pub use crate::arg::{Arg, ViaDisplay, ViaNothing, ViaPrimitive, ViaStructured, Wrap};
     pub use crate::engine::is_internal;
     pub use crate::holder::Decorator;
-    pub use crate::site::{Kind, LIVE, Meta, Site, plain, rate_at};
+    pub use crate::site::{Kind, LIVE, Meta, Site, dotted, dotted_len, plain, rate_at};
     pub use crate::thread::emit;
-    pub use crate::timer::count;
+    pub use crate::timer::{Counting, count};
     pub use crate::trouble::{Trouble, ViaDeref, ViaError, ViaText, join, with_error, with_stack};
 }

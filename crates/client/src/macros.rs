@@ -276,6 +276,58 @@ macro_rules! __timer {
     }};
 }
 
+/// What `#[timeit]` puts in front of a body.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __timeit {
+    ({ $($client:expr)? } $name:expr; $($key:tt = $value:expr),*) => {{
+        const __METLOG_FIELDS: &[&str] = &[$($crate::__key!($key)),*];
+        $crate::__site! {
+            kind: $crate::__private::Kind::Timer, name: $name, text: "", text_args: 1, fields: __METLOG_FIELDS, level: "",
+        }
+        let word = $crate::__word!($($client)?);
+        if word & $crate::__private::LIVE != 0 && $crate::__private::Decorator::Timeit.is_on() {
+            $crate::Timer::start::<{ $crate::__private::rate_at(__METLOG_FIELDS) }, _>(
+                &__METLOG_SITE, word, [$crate::__private::Arg::Null, $($crate::__capture!($value)),*])
+        } else {
+            $crate::Timer::off()
+        }
+    }};
+}
+
+/// What `#[incr_count]` puts in front of a body.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __incr_count {
+    ({ $($client:expr)? } $name:expr, $count:expr; $($key:tt = $value:expr),*) => {{
+        const __METLOG_FIELDS: &[&str] = &[$($crate::__key!($key)),*];
+        $crate::__site! {
+            kind: $crate::__private::Kind::Counter, name: $name, text: "", text_args: 1, fields: __METLOG_FIELDS, level: "",
+        }
+        let word = $crate::__word!($($client)?);
+        if word & $crate::__private::LIVE != 0 && $crate::__private::Decorator::IncrCount.is_on() {
+            $crate::__private::Counting::start::<{ $crate::__private::rate_at(__METLOG_FIELDS) }, _>(
+                &__METLOG_SITE, word, [$crate::__capture!($count), $($crate::__capture!($value)),*])
+        } else {
+            $crate::__private::Counting::off()
+        }
+    }};
+}
+
+/// The default name of a decorated function: its path with dots.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __qualified {
+    ($function:literal) => {{
+        const PATH: &str = ::core::concat!(::core::module_path!(), "::", $function);
+        const DOTTED: [u8; $crate::__private::dotted_len(PATH)] = $crate::__private::dotted(PATH);
+        match ::core::str::from_utf8(&DOTTED) {
+            Ok(name) => name,
+            Err(_) => PATH,
+        }
+    }};
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __custom {

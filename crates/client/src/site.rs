@@ -150,6 +150,31 @@ pub const fn plain(text: &str, count: usize) -> bool {
     found == count
 }
 
+/// How long a path is with `.` for `::`.
+pub const fn dotted_len(path: &str) -> usize {
+    let (path, mut at, mut colons) = (path.as_bytes(), 0, 0);
+    while at < path.len() {
+        colons += (path[at] == b':') as usize;
+        at += 1;
+    }
+    path.len() - colons / 2
+}
+
+/// A path with `.` for `::`; `N` is its [`dotted_len`].
+pub const fn dotted<const N: usize>(path: &str) -> [u8; N] {
+    let (path, mut out, mut from, mut to) = (path.as_bytes(), [b'.'; N], 0, 0);
+    while to < N {
+        if path[from] == b':' {
+            from += 2;
+        } else {
+            out[to] = path[from];
+            from += 1;
+        }
+        to += 1;
+    }
+    out
+}
+
 /// One macro call in the program.
 pub struct Site {
     word: AtomicU64,

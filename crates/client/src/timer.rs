@@ -119,6 +119,40 @@ pub fn count<const RATE: usize, const N: usize>(site: &'static Site, word: u64, 
     thread::emit(site, word, args);
 }
 
+/// Counts when it goes: what `#[incr_count]` puts in front of a body. The values are taken at once, since the body may
+/// move what they were made of.
+pub struct Counting(Option<(&'static Site, u64, Vec<u8>)>);
+
+impl Counting {
+    /// Counts nothing.
+    #[inline(always)]
+    pub fn off() -> Self {
+        Counting(None)
+    }
+
+    /// Samples now, and keeps the values.
+    #[inline]
+    pub fn start<const RATE: usize, const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) -> Self {
+        if !sampled(args.get(RATE)) {
+            return Counting(None);
+        }
+        let mut values = vec![0; args.iter().map(Arg::size).sum()];
+        args.iter().fold(values.as_mut_slice(), |place, value| value.put(place));
+        Counting(Some((site, word, values)))
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let Some((site, word, values)) = self.0.take() else { return };
+        match Arg::take(&values) {
+            // Alone it can be added up.
+            Some((count, [])) => self::count::<{ usize::MAX }, 1>(site, word, [count]),
+            _ => thread::emit(site, word, [Arg::Raw(&values)]),
+        }
+    }
+}
+
 /// Whether this call is one of those that are sent. A rate of one or above, or none, sends all; zero sends none.
 #[inline(always)]
 fn sampled(rate: Option<&Arg<'_>>) -> bool {

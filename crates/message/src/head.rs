@@ -169,11 +169,8 @@ impl<'a> Scanner<'a> {
             self.value()?;
             let value = self.text.get(start..self.at)?;
             match found.place(key) {
-                Some(place) => {
-                    if place.replace(value).is_some() {
-                        return None;
-                    }
-                }
+                Some(place @ None) => *place = Some(value),
+                Some(_) => return None,
                 // An escaped name may be one of ours in disguise, and old names mean something to the reader.
                 None if key.contains(&b'\\') || key.starts_with(b"heka_") => return None,
                 None => {}

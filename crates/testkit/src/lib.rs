@@ -1,1 +1,33 @@
-//! What metlog's tests share: sample messages, peers that misbehave, and the suite every sender passes.
+//! What metlog's tests share. Not published.
+//!
+//! - [`sample`]: messages that carry their number, and content that breaks careless code
+//! - [`contract`]: the clauses every sender passes against its real receiving end
+//! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
+//! - [`http`]: a web server that answers by script
+//! - [`python`]: a Python with packages, for clients and servers we must work with
+//! - [`eventually`]: waiting without sleeping too long
+
+pub mod contract;
+pub mod http;
+pub mod peer;
+pub mod python;
+pub mod sample;
+
+pub use contract::{Arrived, Delivery, Peer};
+pub use python::python;
+
+use std::time::{Duration, Instant};
+
+/// Waits until something is so; false when it does not come to be in time.
+pub fn eventually(within: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + within;
+    loop {
+        if so() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! - [`event`]: what happened, and the trait that lets code tell a client
 //! - `line`: the CEF text and its escapes
+//! - [`syslog`]: what a receiver is told about syslog
 //! - `method`: what the configuration adds, and the message
 
 pub mod event;
@@ -9,6 +10,8 @@ pub mod event;
 mod line;
 #[cfg(feature = "method")]
 mod method;
+#[cfg(feature = "method")]
+pub mod syslog;
 
 pub use event::{Cef, Event};
 #[cfg(feature = "method")]

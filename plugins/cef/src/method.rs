@@ -1,17 +1,10 @@
 use crate::line;
+use crate::syslog::{Facility, Options, Priority};
 use metlog_message::{Fields, Timestamp, Value};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Emit, Method, MethodEntry, MethodError, inventory};
-use metlog_settings::suggest;
 use serde::Deserialize;
 use std::borrow::Cow;
-
-const FACILITIES: [&str; 17] = [
-    "KERN", "USER", "MAIL", "DAEMON", "AUTH", "LPR", "NEWS", "UUCP", "CRON", "LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3",
-    "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
-];
-const PRIORITIES: [&str; 8] = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
-const OPTIONS: [&str; 5] = ["PID", "CONS", "NDELAY", "NOWAIT", "LOG_PERROR"];
 
 /// CEF's severities in words; else it is a number from 0 to 10.
 const SEVERITIES: [&str; 5] = ["Unknown", "Low", "Medium", "High", "Very-High"];
@@ -22,11 +15,11 @@ const SEVERITIES: [&str; 5] = ["Unknown", "Low", "Medium", "High", "Very-High"];
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Syslog facility: `KERN`, `USER`, `MAIL`, `DAEMON`, `AUTH`, `LPR`, `NEWS`, `UUCP`, `CRON`, `LOCAL0` to `LOCAL7`.
-    pub syslog_facility: Option<String>,
+    pub syslog_facility: Option<Facility>,
     /// Syslog priority: `EMERG`, `ALERT`, `CRIT`, `ERR`, `WARNING`, `NOTICE`, `INFO` or `DEBUG`.
-    pub syslog_priority: Option<String>,
-    /// Syslog options, a list or with commas: `PID`, `CONS`, `NDELAY`, `NOWAIT`, `LOG_PERROR`.
-    pub syslog_options: Option<Vec<String>>,
+    pub syslog_priority: Option<Priority>,
+    /// Syslog options: `PID`, `CONS`, `NDELAY`, `NOWAIT`, `LOG_PERROR`.
+    pub syslog_options: Option<Options>,
     /// The name syslog shows.
     pub syslog_ident: Option<String>,
     /// CEF version; 0 if nobody says otherwise.
@@ -51,35 +44,13 @@ impl Configured for CefMethod {
     type Config = Config;
 
     fn open(config: Config) -> Result<Self, String> {
-        let one = |key, text: &Option<String>, known| text.as_deref().map(|text| word(key, text, known)).transpose();
-        let facility = one("syslog_facility", &config.syslog_facility, &FACILITIES)?;
-        let priority = one("syslog_priority", &config.syslog_priority, &PRIORITIES)?;
-        let options = match &config.syslog_options {
-            None => None,
-            Some(options) => {
-                let options = options.iter().flat_map(|options| options.split(','));
-                let options: Result<Vec<_>, _> =
-                    options.map(|option| word("syslog_options", option, &OPTIONS)).collect();
-                Some(options?.join(","))
-            }
-        };
         let mut meta = Fields::new();
-        meta.set("syslog_options", options);
-        meta.set("syslog_facility", facility);
+        meta.set("syslog_options", config.syslog_options.as_ref().map(Options::word));
+        meta.set("syslog_facility", config.syslog_facility.map(Facility::word));
         meta.set("syslog_ident", config.syslog_ident.clone());
-        meta.set("syslog_priority", priority);
+        meta.set("syslog_priority", config.syslog_priority.map(Priority::word));
         Ok(CefMethod { config, meta })
     }
-}
-
-/// The known word that `text` is, in any case.
-fn word(key: &str, text: &str, known: &[&'static str]) -> Result<&'static str, String> {
-    let found = known.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
-    found.copied().ok_or_else(|| {
-        let meant = suggest::nearest(text.trim(), known.iter().copied());
-        let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-        format!("cef: `{key}` does not know `{text}`, it knows {}{meant}", known.join(", "))
-    })
 }
 
 /// A call's arguments, still as they came.

@@ -6,7 +6,8 @@ use metlog_pipeline::{Emit, Method, MethodEntry, MethodError, inventory};
 use metlog_settings::Span;
 use procfs::ProcError;
 use procfs::process::Process;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ const MIN_EVERY: Duration = Duration::from_millis(10);
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Send without being called, at this interval. Needs a group that is `true`. At least 10ms.
+    #[serde(deserialize_with = "every")]
     pub every: Option<Span>,
     /// Processor time.
     pub cpu: Option<bool>,
@@ -35,6 +37,16 @@ pub struct Config {
     /// Local addresses (`127.0.0.1:8080`) whose connections are sent. Wins over what a call says; none leaves it to the
     /// call.
     pub server_addr: Vec<SocketAddr>,
+}
+
+fn every<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Span>, D::Error> {
+    let every = Option::<Span>::deserialize(from)?;
+    match every {
+        Some(short) if short.duration() < MIN_EVERY => {
+            Err(D::Error::custom(format!("{short} is too short, the least is 10ms")))
+        }
+        every => Ok(every),
+    }
 }
 
 /// The method.
@@ -70,9 +82,6 @@ impl Configured for ProcinfoMethod {
         let Config { cpu, mem, io, threads, busy, net, .. } = config;
         let some = [cpu, mem, io, threads, busy, net].contains(&Some(true));
         match config.every {
-            Some(every) if every.duration() < MIN_EVERY => {
-                Err(format!("procinfo: `every = {every}` is too short; the least is 10ms"))
-            }
             Some(_) if !some => Err(
                 "procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
                     .into(),

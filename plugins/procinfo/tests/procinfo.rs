@@ -190,7 +190,7 @@ fn settings_that_are_wrong() {
         wrong("every = '1s'"),
         "procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
     );
-    assert_eq!(wrong("every = '1ms'\ncpu = true"), "procinfo: `every = 1ms` is too short; the least is 10ms");
+    assert_eq!(wrong("every = '1ms'\ncpu = true"), "test:1:9: `every`: 1ms is too short, the least is 10ms");
     let expected = "\
 test:1:1: unknown key `memory`, expected one of `every`, `cpu`, `mem`, `io`, `threads`, `busy`, `net`, `server_addr`
 test:2:7: `cpu`: expected `true` or `false`, found text `perhaps`";

@@ -1,0 +1,51 @@
+//! Messages for tests. Each carries its number, so that what arrived can be told from what did not.
+
+use metlog_message::message::Origin;
+use metlog_message::{Lines, Message, Severity, Timestamp, wire};
+
+/// The message of this number.
+pub fn message(number: u64) -> Message {
+    let mut message = Message::new("contract")
+        .payload(format!("message {number}"))
+        .severity(Severity::Notice)
+        .logger("metlog.tests")
+        .field("number", number);
+    message.timestamp = Timestamp::from_nanos(1_795_212_050_000_000_000 + number as i64 * 1_000_000);
+    message.pid = Some(4711);
+    message.hostname = Some("app01".into());
+    message.origin = Some(Origin { client: "00000000c0ffee00".into(), seq: number + 1 });
+    message
+}
+
+/// Its line.
+pub fn line(number: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    wire::write(&mut line, &message(number));
+    line
+}
+
+/// So many of them.
+pub fn lines(from: u64, count: u64) -> Lines {
+    (from..from + count).map(line).collect()
+}
+
+/// Payloads that break careless code.
+pub fn nasty() -> Vec<String> {
+    let mut all: Vec<String> = [
+        "",
+        "line\nline\r\nline",
+        "\u{0}\u{1}\u{1b}[31mred\u{7f}",
+        "\"quotes\" and \\backslashes\\",
+        "\u{2028}\u{2029}\u{85}\u{feff}",
+        "täxt 日本 🦀 \u{202e}reversed",
+        "{\"type\":\"inner\"}\n{\"type\":\"inner\"}",
+        "%s %n ${HOME} $(id) `id` '; drop table logs; --",
+        "=HYPERLINK(\"http://x\")",
+        "<script>alert(1)</script>",
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    all.push("x".repeat(40_000));
+    all
+}
