@@ -56,6 +56,11 @@ pub use setup::Setup;
 pub use stats::{Report, SenderStats, Stats};
 pub use timer::{Timer, measure, measure_async};
 
+#[cfg(feature = "debug")]
+pub use metlog_debug as debug;
+#[cfg(feature = "filters")]
+pub use metlog_filters as filters;
+
 /// What a crate with a sender, filter or method of its own needs.
 pub mod plugin {
     pub use metlog_pipeline::inventory;

@@ -1,6 +1,8 @@
 //! The message: Metlog's nine-key envelope as a typed value.
 
 use crate::{Fields, Timestamp, Value};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// The envelope version. It never changed while the set of keys did, so nothing may be concluded from it.
@@ -83,6 +85,29 @@ impl Severity {
             "debug" | "trace" => Severity::Debug,
             _ => return None,
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Severity {
+    /// By number or name, as configurations write it.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = Severity;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a severity: 0 to 7, or a name such as `warning`")
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Severity, E> {
+                Severity::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Severity, E> {
+                self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+            }
+            fn visit_str<E: Error>(self, name: &str) -> Result<Severity, E> {
+                Severity::parse(name).ok_or_else(|| E::invalid_value(Unexpected::Str(name), &self))
+            }
+        }
+        from.deserialize_any(Words)
     }
 }
 

@@ -13,7 +13,7 @@ use metlog_message::{Fields, Severity, Value};
 use metlog_pipeline::registry::Opener;
 use metlog_pipeline::{Filter, FilterEntry, Method, MethodEntry, Sender, SenderEntry};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Size, Span, Table, read, suggest};
-use serde::de::{Error as _, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use std::time::Duration;
 #[serde(default, deny_unknown_fields)]
 struct Main {
     logger: String,
-    severity: Level,
+    severity: Severity,
     disabled_timers: Vec<String>,
     overflow: Overflow,
     block_timeout: Span,
@@ -60,7 +60,7 @@ impl Default for Main {
         let new = Setup::new("");
         Main {
             logger: String::new(),
-            severity: Level(Severity::default()),
+            severity: Severity::default(),
             disabled_timers: Vec::new(),
             overflow: new.overflow,
             block_timeout: Span(new.block_timeout),
@@ -113,34 +113,6 @@ const SHORT_FILTERS: [(&str, &str, &str); 4] = [
 
 /// Tables of the main section.
 const TABLES: [&str; 5] = ["fields", "senders", "filters", "plugins", "global"];
-
-/// A severity by number or name.
-#[derive(Debug, Clone, Copy)]
-struct Level(Severity);
-
-impl<'de> Deserialize<'de> for Level {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Words;
-        impl Visitor<'_> for Words {
-            type Value = Level;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a severity: 0 to 7, or emergency, alert, critical, error, warning, notice, informational, debug")
-            }
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Level, E> {
-                let wrong = || E::invalid_value(serde::de::Unexpected::Signed(number), &self);
-                Severity::from_number(number).map(Level).ok_or_else(wrong)
-            }
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Level, E> {
-                self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
-            }
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Level, E> {
-                let wrong = || E::invalid_value(serde::de::Unexpected::Str(name), &self);
-                Severity::parse(name).map(Level).ok_or_else(wrong)
-            }
-        }
-        from.deserialize_any(Words)
-    }
-}
 
 /// A time, or `off`.
 #[derive(Debug, Clone, Copy)]
@@ -262,7 +234,7 @@ pub fn setup(main: Node) -> Result<Setup, Error> {
 impl Main {
     fn setup(self) -> Setup {
         let mut setup = Setup::new(self.logger)
-            .severity(self.severity.0)
+            .severity(self.severity)
             .overflow(self.overflow)
             .block_timeout(self.block_timeout.0)
             .ring_bytes(usize::try_from(self.ring_bytes.bytes()).unwrap_or(usize::MAX))

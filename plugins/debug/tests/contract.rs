@@ -1,0 +1,48 @@
+//! The clauses of senders, and the bound.
+
+use metlog_debug::Capture;
+use metlog_pipeline::{Sender, SenderEntry};
+use metlog_settings::{Environment, Layers};
+use metlog_testkit::{Arrived, Peer, sample};
+
+struct InMemory(Capture);
+
+impl Peer for InMemory {
+    fn sender(&mut self) -> Box<dyn Sender> {
+        Box::new(self.0.sender())
+    }
+    fn arrived(&mut self) -> Vec<Arrived> {
+        self.0.lines().iter().map(|line| Arrived::of_json(line)).collect()
+    }
+}
+
+metlog_testkit::contract!(InMemory(Capture::new(1000)));
+
+#[test]
+fn the_oldest_go_first() {
+    let capture = Capture::new(10);
+    let mut sender = capture.sender();
+    sender.send(&sample::lines(0, 8)).expect("kept");
+    sender.send(&sample::lines(8, 5)).expect("kept");
+    assert_eq!(capture.messages(), (3..13).map(sample::message).collect::<Vec<_>>());
+    sender.send(&sample::lines(100, 50)).expect("kept");
+    assert_eq!(capture.messages(), (140..150).map(sample::message).collect::<Vec<_>>());
+    capture.clear();
+    assert!(capture.is_empty());
+}
+
+#[test]
+fn a_configuration_says_where_they_are() {
+    let open = |toml: &str| {
+        let node = Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML");
+        let entry = SenderEntry::find("metlog.senders.DebugCaptureSender").expect("by its old name");
+        (entry.read)(&node).unwrap_or_else(|problems| panic!("{problems}"))()
+    };
+    assert!(Capture::named("mine").is_none());
+    let mut sender = open("name = 'mine'\ncapacity = 2").expect("opens");
+    sender.send(&sample::lines(0, 3)).expect("kept");
+    assert_eq!(Capture::named("mine").map(|capture| capture.len()), Some(2));
+    assert!(open("capacity = 0").err().is_some_and(|why| why.contains("`null`")));
+    let example = SenderEntry::find("debug").expect("there").example.replace("class = \"debug\"", "");
+    open(&example).expect("the example opens");
+}

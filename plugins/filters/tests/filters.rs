@@ -1,0 +1,98 @@
+//! Metlog's semantics, and what a configuration may say.
+
+use metlog_filters::{SeverityMax, TypeBlacklist, TypeSeverityMax, TypeWhitelist};
+use metlog_message::wire::Limits;
+use metlog_message::{Message, Severity, head, wire};
+use metlog_pipeline::{Event, Filter, FilterEntry};
+use metlog_settings::{Environment, Layers, Node};
+
+fn node(toml: &str) -> Node {
+    Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML")
+}
+
+fn filter(name: &str, toml: &str) -> Box<dyn Filter> {
+    let entry = FilterEntry::find(name).expect("a filter");
+    (entry.read)(&node(toml)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens")
+}
+
+/// Both ways of asking agree.
+fn passes(filter: &mut dyn Filter, kind: &str, severity: u8) -> bool {
+    let severity = Severity::from_number(severity.into()).expect("0 to 7");
+    let mut text = Vec::new();
+    wire::write(&mut text, &Message::new(kind).severity(severity));
+    let head = head::scan(&text, &Limits::default()).expect("strictly right");
+    let kept = filter.keep(&Event { head: &head, raw: &text });
+    assert_eq!(filter.decide(kind, severity), Some(kept));
+    kept
+}
+
+fn severities(filter: &mut dyn Filter, kind: &str) -> Vec<u8> {
+    (0..8).filter(|severity| passes(filter, kind, *severity)).collect()
+}
+
+#[test]
+fn severity_max_includes_its_limit() {
+    for mut filter in [
+        filter("severity_max", "severity = 3"),
+        filter("metlog.filters.severity_max_provider", "severity = '3'"),
+        filter("SEVERITY_MAX", "severity = 'error'"),
+        Box::new(SeverityMax::new(Severity::Error)),
+    ] {
+        assert_eq!(severities(&mut *filter, "x"), [0, 1, 2, 3]);
+    }
+}
+
+#[test]
+fn lists_compare_whole_types() {
+    for mut filter in [
+        filter("type_whitelist", "types = 'timer'"),
+        filter("metlog.filters.type_whitelist_provider", "types = ['timer']"),
+        Box::new(TypeWhitelist::new(["timer"])),
+    ] {
+        let passed: Vec<&str> =
+            ["timer", "time", "im", "", "foo"].into_iter().filter(|kind| passes(&mut *filter, kind, 6)).collect();
+        assert_eq!(passed, ["timer"]);
+    }
+    for mut filter in [filter("type_blacklist", "types = ['foo', 'bar']"), Box::new(TypeBlacklist::new(["foo", "bar"]))]
+    {
+        let passed: Vec<&str> =
+            ["foo", "fo", "bar", "", "baz"].into_iter().filter(|kind| passes(&mut *filter, kind, 6)).collect();
+        assert_eq!(passed, ["fo", "", "baz"]);
+    }
+}
+
+#[test]
+fn limits_by_type() {
+    for mut filter in [
+        filter("type_severity_max", "types = { foo = 3, bar = { severity = 5 } }"),
+        Box::new(TypeSeverityMax::new([("foo", Severity::Error), ("bar", Severity::Notice)])),
+    ] {
+        assert_eq!(severities(&mut *filter, "foo").len(), 4);
+        assert_eq!(severities(&mut *filter, "bar").len(), 6);
+        assert_eq!(severities(&mut *filter, "other").len(), 8);
+    }
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    for (name, toml, words) in [
+        ("severity_max", "severity = 8", "test.toml:1:12: "),
+        ("severity_max", "severity = 'loud'", "a severity: 0 to 7, or a name such as `warning`"),
+        ("severity_max", "severty = 3", "did you mean `severity`?"),
+        ("type_severity_max", "types = { foo = [] }", "a severity, or a table with `severity`"),
+    ] {
+        let entry = FilterEntry::find(name).expect("a filter");
+        let problems = (entry.read)(&node(toml)).err().expect("refused").to_string();
+        assert!(problems.contains(words), "{problems}");
+    }
+}
+
+#[test]
+fn the_examples_load() {
+    let all = FilterEntry::all();
+    assert_eq!(all.len(), 4);
+    for entry in all {
+        (entry.read)(&node(entry.example)).unwrap_or_else(|problems| panic!("{}: {problems}", entry.name))()
+            .expect("opens");
+    }
+}
