@@ -268,7 +268,7 @@ macro_rules! __timer {
     ({ $($client:expr)? } $name:expr $(, $key:tt = $value:expr)* $(,)?) => {
         $crate::Timer::named($crate::__timer!({ $($client)? } "" $(, $key = $value)*, name = $name), &$name)
     };
-    ({ $($client:expr)? } $name:expr $(, $key:tt = $value:expr)*, $body:block) => {{
+    ({ $($client:expr)? } $name:expr $(, $key:ident = $value:expr)*, $body:block) => {{
         let timer = $crate::__timer!({ $($client)? } $name $(, $key = $value)*);
         let result = $body;
         ::core::mem::drop(timer);

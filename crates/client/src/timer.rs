@@ -52,12 +52,12 @@ impl Timer {
 
     /// Keeps the timer unless the client has disabled this name, which its call site could not know.
     #[doc(hidden)]
-    pub fn named(timer: Self, name: &str) -> Self {
+    pub fn named(mut timer: Self, name: &str) -> Self {
         let client = timer.0.as_ref().and_then(|running| engine::client(site::client_of(running.word)));
-        match client {
-            Some(core) if core.is_timer_disabled(name) => Timer(None),
-            _ => timer,
+        if client.is_some_and(|core| core.is_timer_disabled(name)) {
+            timer.0 = None;
         }
+        timer
     }
 
     /// Whether it will send a message.

@@ -77,16 +77,11 @@ macro_rules! entry {
                 });
                 match (found.next(), found.next()) {
                     (Some(entry), None) => Ok(entry),
-                    (Some(_), Some(_)) => Err(Unknown {
-                        what: $what,
-                        name: name.to_owned(),
-                        known: Vec::new(),
-                        suggestion: None,
-                    }),
-                    (None, _) => {
+                    (first, _) => {
                         let known: Vec<&'static str> = Self::all().into_iter().map(|entry| entry.name).collect();
-                        let suggestion = suggest::nearest(name, known.iter().copied()).map(str::to_owned);
-                        Err(Unknown { what: $what, name: name.to_owned(), known, suggestion })
+                        let twice = first.is_some();
+                        let suggestion = suggest::nearest(name, known.iter().copied()).filter(|_| !twice).map(str::to_owned);
+                        Err(Unknown { what: $what, name: name.to_owned(), twice, known, suggestion })
                     }
                 }
             }
@@ -112,7 +107,8 @@ entry! {
 pub struct Unknown {
     what: &'static str,
     name: String,
-    /// What there is; empty when the name is taken twice.
+    twice: bool,
+    /// What there is.
     pub known: Vec<&'static str>,
     /// The nearest of them.
     pub suggestion: Option<String>,
@@ -127,11 +123,12 @@ impl Unknown {
 
 impl std::fmt::Display for Unknown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Unknown { what, name, known, .. } = self;
-        if known.is_empty() {
-            return write!(f, "two plugins in this program call themselves {what} `{name}`");
+        let Unknown { what, name, twice, known, .. } = self;
+        match (twice, known.as_slice()) {
+            (true, _) => write!(f, "two plugins in this program call themselves {what} `{name}`"),
+            (false, []) => write!(f, "unknown {what} `{name}`, this program has none"),
+            (false, known) => write!(f, "unknown {what} `{name}`, this program has {}", known.join(", ")),
         }
-        write!(f, "unknown {what} `{name}`, this program has {}", known.join(", "))
     }
 }
 
