@@ -37,8 +37,11 @@ fn captured(client: &Client, name: &str) -> Vec<Message> {
 fn a_metlog_file_works_unchanged() {
     let client = ini("
         # as it stands in the documentation of the original
+        [DEFAULT]
+        app = my
+        logger = %(app)sapp
+        unused = %(nowhere)s
         [metlog]
-        logger = myapp
         severity = 4
         disabled_timers = foo
             bar
@@ -215,7 +218,7 @@ fn single_mistakes() {
         (toml("[metlog]\nfilters = 3\n[metlog.sender]\nclass = 'null'"), "expected named sections"),
         (toml("[metlog\n"), "configuration:1:"),
         (Config::file("/nowhere/metlog.toml").environment(no_environment()), "/nowhere/metlog.toml"),
-        (Config::file("Cargo.lock").environment(no_environment()), "its name must end in"),
+        (Config::file("src/lib.rs").environment(no_environment()), "its name must end in"),
     ] {
         let told = problems(config);
         assert!(told.contains(words), "`{words}` in:\n{told}");

@@ -2,8 +2,9 @@
 //!
 //! `config`'s own INI reader glues indented lists onto the next key, takes backslashes for escapes, and lets a
 //! malformed line swallow the header below it. So this one is ours. Against the original it differs in four ways:
-//! an option given twice is an error, `[DEFAULT]` supplies `%(name)s` only and does not leak into every section,
-//! a mistake costs its own line only, and text after `[section]` must be a comment.
+//! an option given twice is an error, `[DEFAULT]` supplies `%(name)s` and stands as a section of its own for whoever
+//! wants it, in place of leaking into every other, a mistake costs its own line only, and text after `[section]` must
+//! be a comment.
 
 mod interpolate;
 mod lines;
@@ -31,12 +32,15 @@ pub fn read(file: &str, text: &str, nested: bool, lookup: Lookup<'_>) -> Result<
     let (sections, defaults, mut problems) = lines::split(file, text);
     let mut expander = Expander::new(lookup);
     let mut root = Table::default();
-    for section in &sections {
+    let own = (!defaults.options.is_empty()).then_some(&defaults);
+    for (section, is_default) in sections.iter().map(|section| (section, false)).chain(own.map(|section| (section, true))) {
         let Some(table) = problems.note(place(&mut root, section, nested)) else { continue };
         for option in &section.options {
             let interpolator = Interpolator { section, defaults: &defaults };
             let node = value(&option.pieces, &interpolator, &mut expander);
-            if let Some(node) = problems.note(node) {
+            // As in the original, a default counts where it is used: alone it may refer to what only a section has.
+            let node = if is_default { node.ok() } else { problems.note(node) };
+            if let Some(node) = node {
                 match table.key_origin(&option.name) {
                     Some(first) => problems.push(Problem::at(
                         &option.origin,

@@ -249,6 +249,11 @@ impl Main {
     }
 }
 
+/// Whether a key means something in the main section.
+pub fn is_main(key: &str) -> bool {
+    key.starts_with("sender_") || key.starts_with("global_") || MAIN.contains(&key) || LANE.contains(&key)
+}
+
 /// A mistyped key is an error: Metlog ignored it, and the mistake was found when the data was missing.
 fn check_names(table: &Table, problems: &mut Problems) {
     let known = || {

@@ -24,6 +24,13 @@ pub fn section(root: Node, name: &str) -> Result<Node, Problems> {
     let Some(table) = main.as_table_mut() else {
         return Err(Problem::at(&main.origin, format!("`{name}` must be a section")).into());
     };
+    // Metlog's options in `[DEFAULT]` were options of every section. Those that mean something here still are.
+    let defaults = root.get("DEFAULT").and_then(Node::as_table);
+    for (key, place, node) in defaults.into_iter().flat_map(Table::iter) {
+        if super::keys::is_main(key) && table.get(key).is_none() {
+            table.insert(key, place.clone(), node.clone());
+        }
+    }
     for (key, place, node) in root.iter() {
         let Some(rest) = key.strip_prefix(name) else { continue };
         for (kind, under) in [("_filter", "filters"), ("_plugin", "plugins"), ("_sender", "senders")] {
