@@ -29,10 +29,19 @@ pub const LOOP: usize = 10_000;
 impl Plan {
     /// Enough for a p99.9 that means something.
     pub const FULL: Plan =
-        Plan { calls: 60_000, pace: Duration::from_micros(5), bursts: 1000, loops: 300, messages: 2_000_000 };
+        Plan { calls: 60_000, pace: Duration::from_micros(5), bursts: 1000, loops: 300, messages: 1_000_000 };
     /// To see that it works.
     pub const QUICK: Plan =
         Plan { calls: 10_000, pace: Duration::from_micros(5), bursts: 200, loops: 50, messages: 300_000 };
+
+    /// How many calls [`spread`] makes in all.
+    pub fn spread_calls(&self) -> u64 {
+        (self.warm_up() + self.calls + self.bursts * BURST) as u64
+    }
+
+    fn warm_up(&self) -> usize {
+        self.calls / 10 + 100
+    }
 }
 
 /// What a measurement yields. Times are in nanoseconds.
@@ -72,7 +81,7 @@ pub enum Numbers {
 pub fn spread(plan: &Plan, mut call: impl FnMut(u64)) -> Numbers {
     let clock = Clock::new();
     // The call's own code and data, and its library's thread, are warm before anything counts.
-    paced(&clock, plan.calls / 10 + 100, plan.pace, 1, &mut call);
+    paced(&clock, plan.warm_up(), plan.pace, 1, &mut call);
     let empty = paced(&clock, plan.calls / 4 + 100, plan.pace, 1, |number| drop(black_box(number)));
     let single = paced(&clock, plan.calls, plan.pace, 1, &mut call);
     let rest = plan.pace * BURST as u32;
@@ -207,10 +216,7 @@ mod tests {
     #[test]
     fn quantiles_are_values_that_were_measured() {
         let values: Vec<f64> = (1..=1000).map(f64::from).collect();
-        assert_eq!(
-            (quantile(&values, 0.5), quantile(&values, 0.99), quantile(&values, 0.999)),
-            (500.0, 990.0, 999.0)
-        );
+        assert_eq!((quantile(&values, 0.5), quantile(&values, 0.99), quantile(&values, 0.999)), (500.0, 990.0, 999.0));
         assert_eq!(quantile(&[7.0], 0.001), 7.0);
         assert!(quantile(&[], 0.5).is_nan());
     }
@@ -233,6 +239,9 @@ mod tests {
         let mut calls = 0;
         repeated(&PLAN, |_| calls += 1);
         assert_eq!(calls, 5 * LOOP);
+        let mut calls = 0;
+        spread(&PLAN, |_| calls += 1);
+        assert_eq!(calls, PLAN.spread_calls());
     }
 
     #[test]

@@ -50,7 +50,12 @@ impl Group {
         let heads = match first.numbers {
             Numbers::Spread { .. } => format!(
                 "{:>8} {:>8} {:>8} {:>9} {:>8} {:>8}",
-                "p50", "p99", "p99.9", "raw p50", "clock", format!("of {BURST}")
+                "p50",
+                "p99",
+                "p99.9",
+                "raw p50",
+                "clock",
+                format!("of {BURST}")
             ),
             Numbers::Repeated { .. } => format!("{:>8} {:>8}", "min", "median"),
             Numbers::Flow { .. } => format!("{:>10}", "M/s"),

@@ -30,13 +30,24 @@ thread_local! {
 /// Leaves a record. The common case is all here; everything else is [`slow`].
 #[inline]
 pub fn emit<const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) {
+    leave(site, word, args, Clock::raw);
+}
+
+/// The same for a moment that was read from the clock already: reading it is most of what a call costs.
+#[inline]
+pub fn emit_at<const N: usize>(site: &'static Site, word: u64, ticks: u64, args: [Arg<'_>; N]) {
+    leave(site, word, args, |_| ticks);
+}
+
+#[inline(always)]
+fn leave<const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N], now: impl FnOnce(&Clock) -> u64) {
     let len = record::size(&[], &args);
     if word & site::SLOW != 0 || context::active() {
         return slow(site, word, &args);
     }
     let pushed = LOCAL.try_with(|local| match local.try_borrow_mut().as_deref_mut() {
         Ok(Some(local)) if len <= local.producer.capacity() / 4 => {
-            let ticks = local.clock.raw();
+            let ticks = now(&local.clock);
             let client = site::client_of(word);
             local.producer.push(site::site_of(word), len, |place| record::put(place, ticks, client, &[], &args)).is_ok()
         }

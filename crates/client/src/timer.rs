@@ -5,21 +5,21 @@ use crate::site::{self, Site};
 use crate::{clock, engine, slots, thread};
 
 /// A running timer. It sends its message when it goes, also when that is because of a panic.
+///
+/// Flat and zero when it is off, so that a disabled timer dissolves into nothing where it is inlined.
 #[must_use = "the timer stops when this value goes; bind it to a name (`_timer`, not `_`)"]
-#[derive(Debug, Default)]
-pub struct Timer(Option<Running>);
-
-struct Running {
-    site: &'static Site,
+#[derive(Default)]
+pub struct Timer {
+    site: Option<&'static Site>,
     word: u64,
     start: u64,
     /// The values of the call's fields, ready for the record.
-    fields: Vec<u8>,
+    fields: Option<Box<[u8]>>,
 }
 
-impl std::fmt::Debug for Running {
+impl std::fmt::Debug for Timer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running").field("name", &self.site.meta.name).finish_non_exhaustive()
+        f.debug_struct("Timer").field("name", &self.site.map(|site| site.meta.name)).finish_non_exhaustive()
     }
 }
 
@@ -27,7 +27,7 @@ impl Timer {
     /// A timer that sends nothing: disabled, or not sampled.
     #[inline(always)]
     pub fn off() -> Self {
-        Timer(None)
+        Timer { site: None, word: 0, start: 0, fields: None }
     }
 
     /// Starts. The macros call it; the first value is the place of the time to come.
@@ -35,70 +35,71 @@ impl Timer {
     #[doc(hidden)]
     pub fn start<const RATE: usize, const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) -> Self {
         if !sampled(args.get(RATE)) {
-            return Timer(None);
-        }
-        let mut fields = Vec::new();
-        if N > 1 {
-            let values = args.get(1..).unwrap_or_default();
-            fields.resize(values.iter().map(Arg::size).sum(), 0);
-            values.iter().fold(fields.as_mut_slice(), |place, value| value.put(place));
+            return Timer::off();
         }
         let word = if site::is_known(word) { word } else { site.known() };
         if word & site::LIVE == 0 {
-            return Timer(None);
+            return Timer::off();
         }
-        Timer(Some(Running { site, word, start: clock::ticks(), fields }))
+        let fields = (N > 1).then(|| {
+            let values = args.get(1..).unwrap_or_default();
+            let mut fields = vec![0; values.iter().map(Arg::size).sum()].into_boxed_slice();
+            values.iter().fold(&mut *fields, |place, value| value.put(place));
+            fields
+        });
+        Timer { site: Some(site), word, start: clock::ticks(), fields }
     }
 
     /// Keeps the timer unless the client has disabled this name, which its call site could not know.
     #[doc(hidden)]
     pub fn named(mut timer: Self, name: &str) -> Self {
-        let client = timer.0.as_ref().and_then(|running| engine::client(site::client_of(running.word)));
+        let client = timer.site.and_then(|_| engine::client(site::client_of(timer.word)));
         if client.is_some_and(|core| core.is_timer_disabled(name)) {
-            timer.0 = None;
+            timer.site = None;
         }
         timer
     }
 
     /// Whether it will send a message.
     pub fn is_running(&self) -> bool {
-        self.0.is_some()
+        self.site.is_some()
     }
 
     /// Stops now. Returns the milliseconds that the message says, or `None` if there is no message.
     pub fn stop(mut self) -> Option<u64> {
-        self.0.take().map(|running| clock::millis(running.stop()))
+        let site = self.site.take()?;
+        Some(clock::millis(finish(site, self.word, self.start, self.fields.take())))
     }
 
     /// Stops without a message.
     pub fn cancel(mut self) {
-        self.0 = None;
+        self.site = None;
     }
 }
 
-impl Running {
-    #[inline]
-    fn stop(self) -> u64 {
-        // The counter cannot run backwards on one core, but cores may be a few ticks apart.
-        let ticks = clock::ticks().saturating_sub(self.start);
-        if self.word & site::AGGREGATE != 0
-            && let Some(slot) = slots::here(site::site_of(self.word))
-        {
-            slot.time(ticks);
-        } else if self.fields.is_empty() {
-            thread::emit(self.site, self.word, [Arg::Ticks(ticks)]);
-        } else {
-            thread::emit(self.site, self.word, [Arg::Ticks(ticks), Arg::Raw(&self.fields)]);
-        }
-        ticks
+/// Takes the time and sends it; returns it in ticks.
+#[inline(never)]
+fn finish(site: &'static Site, word: u64, start: u64, fields: Option<Box<[u8]>>) -> u64 {
+    let now = clock::ticks();
+    // The counter cannot run backwards on one core, but cores may be a few ticks apart.
+    let ticks = now.saturating_sub(start);
+    if word & site::AGGREGATE != 0
+        && let Some(slot) = slots::here(site::site_of(word))
+    {
+        slot.time(ticks);
+    } else if let Some(fields) = fields {
+        thread::emit_at(site, word, now, [Arg::Ticks(ticks), Arg::Raw(&fields)]);
+    } else {
+        thread::emit_at(site, word, now, [Arg::Ticks(ticks)]);
     }
+    ticks
 }
 
 impl Drop for Timer {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(running) = self.0.take() {
-            running.stop();
+        if let Some(site) = self.site {
+            finish(site, self.word, self.start, self.fields.take());
         }
     }
 }
