@@ -1,7 +1,9 @@
 //! The machine: what it is, where the caller runs, and what its threads used.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 
 /// The processor's name, as the system tells it.
 pub fn processor() -> String {
@@ -32,14 +34,24 @@ pub fn pin() -> bool {
     false
 }
 
-/// Processor time in nanoseconds of each of the process's threads, by name; threads of one name are added up. Empty
-/// where the system does not tell. Its steps are ten milliseconds, so it says nothing about short runs.
+/// Processor time in nanoseconds of each of the process's threads, by name; threads of one name are added up. The main
+/// thread is the `caller`; threads that nobody named are `unnamed`. Empty where the system does not tell. Its steps are
+/// ten milliseconds, so it says nothing about short runs.
 pub fn threads() -> BTreeMap<String, u64> {
+    let main = std::process::id().to_string();
+    let stat = |id: &OsStr| fs::read_to_string(Path::new("/proc/self/task").join(id).join("stat")).ok();
+    // A thread that is given no name has the main thread's.
+    let unnamed = stat(OsStr::new(&main)).as_deref().and_then(thread).map(|(name, _)| name);
     let mut used = BTreeMap::new();
     for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        if let Some((name, nanos)) = fs::read_to_string(task.path().join("stat")).ok().as_deref().and_then(thread) {
-            *used.entry(name).or_insert(0) += nanos;
-        }
+        let id = task.file_name();
+        let Some((name, nanos)) = stat(&id).as_deref().and_then(thread) else { continue };
+        let name = match name {
+            _ if id == *main => "caller".to_owned(),
+            name if Some(&name) == unnamed.as_ref() => "unnamed".to_owned(),
+            name => name,
+        };
+        *used.entry(name).or_insert(0) += nanos;
     }
     used
 }
@@ -58,6 +70,13 @@ fn thread(stat: &str) -> Option<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_caller_is_among_the_threads() {
+        if cfg!(target_os = "linux") {
+            assert!(threads().contains_key("caller"), "{:?}", threads());
+        }
+    }
 
     #[test]
     fn a_threads_line_is_read_whatever_its_name() {

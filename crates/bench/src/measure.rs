@@ -82,7 +82,9 @@ pub fn spread(plan: &Plan, mut call: impl FnMut(u64)) -> Numbers {
     let clock = Clock::new();
     // The call's own code and data, and its library's thread, are warm before anything counts.
     paced(&clock, plan.warm_up(), plan.pace, 1, &mut call);
-    let empty = paced(&clock, plan.calls / 4 + 100, plan.pace, 1, |number| drop(black_box(number)));
+    let empty = paced(&clock, plan.calls / 4 + 100, plan.pace, 1, |number| {
+        black_box(number);
+    });
     let single = paced(&clock, plan.calls, plan.pace, 1, &mut call);
     let rest = plan.pace * BURST as u32;
     let bursts = paced(&clock, plan.bursts, rest, BURST as u64, &mut call);

@@ -47,20 +47,16 @@ impl Group {
             let _ = writeln!(out, "  target: {}", self.target);
         }
         let Some(first) = self.rows.first() else { return out };
-        let heads = match first.numbers {
-            Numbers::Spread { .. } => format!(
-                "{:>8} {:>8} {:>8} {:>9} {:>8} {:>8}",
-                "p50",
-                "p99",
-                "p99.9",
-                "raw p50",
-                "clock",
-                format!("of {BURST}")
-            ),
-            Numbers::Repeated { .. } => format!("{:>8} {:>8}", "min", "median"),
-            Numbers::Flow { .. } => format!("{:>10}", "M/s"),
+        let (unit, heads) = match first.numbers {
+            Numbers::Spread { .. } => {
+                let burst = format!("of {BURST}");
+                let single = format!("{:>8} {:>8} {:>8} {:>9} {:>8}", "p50", "p99", "p99.9", "raw p50", "clock");
+                ("ns per call", format!("{single} {burst:>8}"))
+            }
+            Numbers::Repeated { .. } => ("ns per call", format!("{:>8} {:>8}", "min", "median")),
+            Numbers::Flow { .. } => ("", format!("{:>10}", "M/s")),
         };
-        let _ = writeln!(out, "  {:<44} {heads} {:>7} {:>8}", "ns per call", "x ours", "dropped");
+        let _ = writeln!(out, "  {unit:<44} {heads} {:>7} {:>8}", "x ours", "dropped");
         for row in &self.rows {
             let ratio = format!("{:.1}", row.numbers.cost() / first.numbers.cost());
             let dropped = if row.dropped == 0 { "-".to_owned() } else { format!("!{}", row.dropped) };
