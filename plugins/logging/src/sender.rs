@@ -41,11 +41,8 @@ impl LoggingSender {
             return;
         };
         let target = if self.0.logger_name.is_empty() { "metlog" } else { &self.0.logger_name };
-        let record =
-            log::Record::builder().level(level(message.severity)).target(target).args(format_args!("{text}")).build();
-        if log::log_enabled!(target: target, record.level()) {
-            log::logger().log(&record);
-        }
+        // The macro asks the installed logger whether it is enabled, and builds the record.
+        log::log!(target: target, level(message.severity), "{text}");
     }
 }
 
