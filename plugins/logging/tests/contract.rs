@@ -1,6 +1,7 @@
 //! The clauses of senders, and Metlog's mapping. One logger per process, so the tests take turns.
 
 use log::{Level, Log, Metadata, Record};
+use metlog_logging as _;
 use metlog_message::{Lines, Message, Severity, wire};
 use metlog_pipeline::{Sender, SenderEntry};
 use metlog_settings::{Environment, Layers};
