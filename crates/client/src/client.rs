@@ -55,7 +55,17 @@ const HELPERS: [(Severity, &str); 6] = [
 
 /// Names that a method may only take with `override`.
 const BUILT_IN: [&str; 11] = [
-    "debug", "info", "warn", "error", "critical", "exception", "incr", "timer", "timer_send", "metlog", "send_message",
+    "debug",
+    "info",
+    "warn",
+    "error",
+    "critical",
+    "exception",
+    "incr",
+    "timer",
+    "timer_send",
+    "metlog",
+    "send_message",
 ];
 
 impl Core {
@@ -113,7 +123,12 @@ impl Core {
         if self.overflow == Overflow::Pace || self.in_place_of(meta).is_some() {
             flags |= site::SLOW;
         }
-        if self.aggregate.is_some() && meta.is_metric() && meta.kind != Kind::TimerSend && meta.fields.is_empty() && !meta.name.is_empty() {
+        if self.aggregate.is_some()
+            && meta.is_metric()
+            && meta.kind != Kind::TimerSend
+            && meta.fields.is_empty()
+            && !meta.name.is_empty()
+        {
             flags |= site::AGGREGATE;
         }
         flags
@@ -267,7 +282,13 @@ impl Opened {
     fn new(setup: SenderSetup) -> Result<Self, String> {
         let sender = (setup.open)().map_err(|why| format!("sender `{}`: {why}", setup.name))?;
         let pacing = setup.pacing.over(sender.pacing());
-        Ok(Opened { name: setup.name, sender, pacing, bounds: setup.bounds, sieve: Arc::new(Sieve(Mutex::new(setup.filters))) })
+        Ok(Opened {
+            name: setup.name,
+            sender,
+            pacing,
+            bounds: setup.bounds,
+            sieve: Arc::new(Sieve(Mutex::new(setup.filters))),
+        })
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Read in three steps, each of which collects everything that is wrong before the next begins:
 //!
-//! - [`shape`]: every form becomes one tree: main keys, `senders`, `filters`, `plugins`, `global`
-//! - [`keys`]: the tree becomes typed settings, and those a [`Setup`]; no file or socket is touched
-//! - [`shown`]: the tree as it can be read back, with secrets struck out
+//! - `shape`: every form becomes one tree: main keys, `senders`, `filters`, `plugins`, `global`
+//! - `keys`: the tree becomes typed settings, and those a [`Setup`]; no file or socket is touched
+//! - `shown`: the tree as it can be read back, with secrets struck out
 //!
 //! `METLOG__KEY` and `METLOG__SENDERS__NAME__KEY` in the environment or in a `.env` file win over the file.
 
@@ -95,7 +95,7 @@ impl Config {
     /// # Errors
     /// All that is wrong, with file, line and column.
     pub fn setup(self) -> Result<Setup, Error> {
-        keys::setup(self.tree()?).map_err(Error::from)
+        keys::setup(self.tree()?)
     }
 
     /// Reads, checks and opens.

@@ -3,11 +3,11 @@
 
 use crate::client::Core;
 use crate::engine::Pens;
+use crate::harvest::Harvest;
 use crate::lane::Lane;
 use crate::record::Record;
 use crate::render::Template;
 use crate::site::{Kind, Meta, Site};
-use crate::harvest::Harvest;
 use crate::stats::add;
 use metlog_message::{Fields, Lines, Severity, Timestamp, Value, head, wire};
 use metlog_pipeline::{Event, Filter, Pacing};

@@ -49,7 +49,8 @@ enum Order {
     Close(u32, mpsc::Sender<Vec<u64>>),
 }
 
-static INBOX: Mutex<Inbox> = Mutex::new(Inbox { rings: Vec::new(), orders: Vec::new(), aside: VecDeque::new(), aside_bytes: 0 });
+static INBOX: Mutex<Inbox> =
+    Mutex::new(Inbox { rings: Vec::new(), orders: Vec::new(), aside: VecDeque::new(), aside_bytes: 0 });
 /// Whether the inbox holds anything, so that the thread need not lock it to see.
 static MAIL: AtomicBool = AtomicBool::new(false);
 static THREAD: OnceLock<Option<Thread>> = OnceLock::new();
@@ -269,7 +270,7 @@ impl Engine {
             self.serve(tag, bytes);
             ring.advance();
             read += 1;
-            if read % STRIDE == 0 {
+            if read.is_multiple_of(STRIDE) {
                 ring.release();
             }
         }

@@ -121,7 +121,8 @@ impl Lane {
         let (bytes, count) = (batch.bytes().len(), batch.len());
         let mut state = self.state();
         let full = |state: &State| {
-            state.messages > 0 && (state.bytes + bytes > self.bounds.bytes || state.messages + count > self.bounds.messages)
+            state.messages > 0
+                && (state.bytes + bytes > self.bounds.bytes || state.messages + count > self.bounds.messages)
         };
         if full(&state) && patient && !state.ended {
             let waited = self.progress.wait_timeout_while(state, self.bounds.block_timeout, |state| full(state));

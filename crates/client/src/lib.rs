@@ -10,12 +10,12 @@
 //!
 //! Read the code in this order; it is the way of a message:
 //!
-//! - [`mod@macros`], [`site`]: a call is one static and one load when it is off
-//! - [`arg`], [`record`], [`mod@thread`]: values in binary into a ring of the calling thread
-//! - [`slots`], [`harvest`]: counters and timers that are added up in place of being sent
-//! - [`engine`], [`desk`], [`render`]: the background thread drains, merges by time, writes JSON, asks filters
-//! - [`lane`]: a bounded queue and a thread per sender; retry, limits, spill
-//! - [`client`], [`setup`], [`config`], [`holder`]: who holds what, and how it is configured
+//! - `macros`, `site`: a call is one static and one load when it is off
+//! - `arg`, `record`, `thread`: values in binary into a ring of the calling thread
+//! - `slots`, `harvest`: counters and timers that are added up in place of being sent
+//! - `engine`, `desk`, `render`: the background thread drains, merges by time, writes JSON, asks filters
+//! - `lane`: a bounded queue and a thread per sender; retry, limits, spill
+//! - `client`, `setup`, `config`, `holder`: who holds what, and how it is configured
 
 mod arg;
 mod client;
@@ -41,8 +41,6 @@ mod timer;
 mod trouble;
 
 pub use client::Client;
-#[cfg(feature = "macros")]
-pub use metlog_macros::{incr_count, timeit};
 pub use config::{from_file, from_stream, from_text, from_toml, from_value};
 pub use context::{Context, WithContext};
 pub use error::Error;
@@ -50,6 +48,8 @@ pub use holder::{
     Guard, clear_globals, client, default_client, delete_client, globals, init, set_client, set_default_client,
 };
 pub use lane::Overflow;
+#[cfg(feature = "macros")]
+pub use metlog_macros::{incr_count, timeit};
 pub use metlog_message::{Fields, Lines, Message, Severity, Timestamp, Value};
 pub use metlog_pipeline::{Emit, Event, Filter, Method, MethodError, Pacing, SendError, Sender};
 pub use setup::Setup;

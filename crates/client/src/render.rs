@@ -324,7 +324,8 @@ fn json_of(text: &str) -> String {
 }
 
 fn back(envelope: &Envelope) -> Vec<u8> {
-    let mut out = format!("}},\"env_version\":\"{}\",\"metlog_pid\":{}", metlog_message::message::ENV_VERSION, envelope.pid);
+    let mut out =
+        format!("}},\"env_version\":\"{}\",\"metlog_pid\":{}", metlog_message::message::ENV_VERSION, envelope.pid);
     out.push_str(",\"metlog_hostname\":");
     out.push_str(&json_of(&envelope.hostname));
     out.into_bytes()

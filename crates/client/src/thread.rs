@@ -27,7 +27,7 @@ thread_local! {
     static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
 }
 
-/// Leaves a record. The common case is all here; everything else is [`slow`].
+/// Leaves a record. The common case is all here; everything else is `slow`.
 #[inline]
 pub fn emit<const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) {
     leave(site, word, args, Clock::raw);

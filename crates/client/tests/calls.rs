@@ -164,7 +164,10 @@ fn ready_timers_are_neither_sampled_nor_disabled() {
     });
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[0].payload, Value::from("42"));
-    assert_eq!(messages[0].fields, fields! { rate = 0.0, table = "users", name = "db" }.sorted_like(&messages[0].fields));
+    assert_eq!(
+        messages[0].fields,
+        fields! { rate = 0.0, table = "users", name = "db" }.sorted_like(&messages[0].fields)
+    );
     assert_eq!(messages[1].payload, Value::from("1.5"));
 }
 
@@ -225,7 +228,10 @@ fn errors_come_with_their_causes_and_the_stack() {
         metlog::exception!(client: client, "only text");
     });
     let payload = messages[0].payload.as_str().expect("text");
-    assert!(payload.starts_with("lookup failed for bob\nouter\nCaused by: invalid digit found in string\nStack:\n"), "{payload}");
+    assert!(
+        payload.starts_with("lookup failed for bob\nouter\nCaused by: invalid digit found in string\nStack:\n"),
+        "{payload}"
+    );
     assert_eq!(messages[0].severity, Severity::Alert);
     assert_eq!(messages[0].fields.get("user"), Some(&Value::from("bob")));
     assert!(messages[1].payload.as_str().expect("text").starts_with("second\nboxed"));

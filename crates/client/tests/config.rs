@@ -123,7 +123,8 @@ fn a_dictionary_is_not_changed_and_works_twice() {
     };
     let value = Value::Map(dictionary);
     for _ in 0..2 {
-        let client = Config::value(&value).environment(no_environment()).open().unwrap_or_else(|error| panic!("{error}"));
+        let client =
+            Config::value(&value).environment(no_environment()).open().unwrap_or_else(|error| panic!("{error}"));
         metlog::debug!(client: client, "dropped");
         metlog::info!(client: client, "kept");
         settle(&client);

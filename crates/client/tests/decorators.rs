@@ -63,7 +63,10 @@ fn names_values_and_order() {
     read("f".into(), vec![0; 5]);
     settle(&client);
     let message = kept.one();
-    assert_eq!((message.kind.as_str(), message.logger.as_str(), message.severity), ("counter", "io", Severity::Warning));
+    assert_eq!(
+        (message.kind.as_str(), message.logger.as_str(), message.severity),
+        ("counter", "io", Severity::Warning)
+    );
     assert_eq!(message.payload, Value::from("5"));
     assert_eq!(message.fields.get("name"), Some(&Value::from("bytes")));
     assert_eq!(message.fields.get("file"), Some(&Value::from("f")));
@@ -77,12 +80,13 @@ fn names_values_and_order() {
     assert_eq!(names, ["boom", "asking", "asked"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn futures() {
+#[test]
+fn futures() {
     let _alone = alone();
     let (client, kept) = client(Setup::new("app"));
     client.make_default();
-    assert_eq!(tokio::spawn(sleepy()).await.unwrap(), 7);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
+    assert_eq!(runtime.block_on(async { tokio::spawn(sleepy()).await }).expect("it ends"), 7);
     settle(&client);
     let message = kept.one();
     assert!(message.payload.to_text().parse::<u64>().unwrap() >= 20, "{message:?}");

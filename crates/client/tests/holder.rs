@@ -13,7 +13,11 @@ fn clients_by_name() {
     let first = metlog::client("first");
     assert_eq!(first.logger(), "first");
     assert!(!first.is_active(), "no sender yet");
-    assert_eq!(metlog::default_client().map(|client| client.logger()).as_deref(), Some("first"), "the first is the default");
+    assert_eq!(
+        metlog::default_client().map(|client| client.logger()).as_deref(),
+        Some("first"),
+        "the first is the default"
+    );
     metlog::info!("a client without a sender drops without counting");
     assert_eq!(first.stats().taken, 0);
 

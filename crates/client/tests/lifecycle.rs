@@ -96,7 +96,8 @@ fn several_senders_get_what_they_want_and_do_not_hold_each_other_up() {
     assert_eq!(report.stats.senders[0].filtered, 100);
     assert_eq!(report.stats.senders[2].queued, 200);
     for kept in [&counters, &all] {
-        let numbers: Vec<u64> = kept.messages().iter().filter_map(|message| Some(message.origin.as_ref()?.seq)).collect();
+        let numbers: Vec<u64> =
+            kept.messages().iter().filter_map(|message| Some(message.origin.as_ref()?.seq)).collect();
         assert_eq!(numbers, (1..=kept.len() as u64).collect::<Vec<_>>(), "each sender numbers what it sends");
     }
     dead.set_down(false);
@@ -138,15 +139,20 @@ fn refused_and_partly_sent_batches_are_counted_exactly() {
     struct Picky(Kept, bool);
     impl Sender for Picky {
         fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
-            let bad: Vec<usize> =
-                batch.iter().enumerate().filter(|(_, line)| line.windows(5).any(|part| part == b"\"bad\"")).map(|(at, _)| at).collect();
+            let bad: Vec<usize> = batch
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| line.windows(5).any(|part| part == b"\"bad\""))
+                .map(|(at, _)| at)
+                .collect();
             if !self.1 && batch.len() > 2 {
                 self.1 = true;
                 let first: Lines = batch.iter().take(2).collect();
                 self.0.sender().send(&first)?;
                 return Err(SendError::retry_after_first(2, "the connection broke"));
             }
-            let good: Lines = batch.iter().enumerate().filter(|(at, _)| !bad.contains(at)).map(|(_, line)| line).collect();
+            let good: Lines =
+                batch.iter().enumerate().filter(|(at, _)| !bad.contains(at)).map(|(_, line)| line).collect();
             self.0.sender().send(&good)?;
             if bad.is_empty() { Ok(()) } else { Err(SendError::Refuse { why: "bad".into(), which: bad }) }
         }
@@ -184,7 +190,11 @@ fn a_panicking_sender_loses_nothing_silently() {
     balanced(&report.stats);
     assert!(!report.complete);
     let sender = &report.stats.senders[0];
-    assert_eq!((sender.accepted, sender.queued), (sender.spilled + sender.dropped.values().sum::<u64>(), 0), "{report}");
+    assert_eq!(
+        (sender.accepted, sender.queued),
+        (sender.spilled + sender.dropped.values().sum::<u64>(), 0),
+        "{report}"
+    );
     assert!(sender.last_error.as_deref().is_some_and(|why| why.contains("panicked")), "{report}");
 }
 

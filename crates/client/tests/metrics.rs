@@ -47,7 +47,8 @@ fn timers_measure_to_the_end_however_it_comes() {
     let names: Vec<&str> = messages.iter().map(name).collect();
     assert_eq!(names, ["scope", "block", "panic", "stopped", "computed"]);
     assert!(messages.iter().all(|message| message.kind == "timer"));
-    let payload = |at: usize| messages[at].payload.as_str().and_then(|text| text.parse::<u64>().ok()).expect("milliseconds");
+    let payload =
+        |at: usize| messages[at].payload.as_str().and_then(|text| text.parse::<u64>().ok()).expect("milliseconds");
     assert!((20..2000).contains(&payload(0)) && (20..2000).contains(&payload(1)), "{messages:?}");
     assert_eq!(payload(3), told, "what `stop` says is what is sent");
     assert_eq!(messages[1].fields.get("table"), Some(&Value::from("users")));
@@ -137,7 +138,10 @@ fn aggregated_calls_lose_nothing() {
     assert!(messages.len() < 2000, "far fewer than calls: {}", messages.len());
     for time in times {
         let value = |name: &str| time.fields.get(name).and_then(Value::as_f64).expect("a number");
-        assert!(value("p50") <= value("p90") && value("p90") <= value("p99") && value("p99") <= value("max"), "{time:?}");
+        assert!(
+            value("p50") <= value("p90") && value("p90") <= value("p99") && value("p99") <= value("max"),
+            "{time:?}"
+        );
     }
 }
 
@@ -194,7 +198,9 @@ fn methods_are_called_by_name_by_the_clock_and_in_place_of_helpers() {
     assert_eq!(kinds, ["echo", "echo", "echo", "oldstyle"]);
     assert_eq!(messages[0].fields, fields! { a = 1 });
     assert_eq!(messages[1].fields, fields! { name = "hits", count = 5, host = "a" });
-    assert!(messages[2].fields.get("msg").and_then(Value::as_str).is_some_and(|text| text.starts_with("lookup failed")));
+    assert!(
+        messages[2].fields.get("msg").and_then(Value::as_str).is_some_and(|text| text.starts_with("lookup failed"))
+    );
 }
 
 #[test]

@@ -205,7 +205,8 @@ pub fn setup(main: Node) -> Result<Setup, Error> {
         .filter_map(|entry| read_sender(entry, &defaults, &mut problems))
         .collect();
     if table.get("senders").is_none() {
-        let right = "a client needs a sender, for instance `sender_class = stdout`; `null` is one that drops everything";
+        let right =
+            "a client needs a sender, for instance `sender_class = stdout`; `null` is one that drops everything";
         problems.push(Problem::at(&main.origin, right));
     }
     let methods = read_methods(table.get("plugins"), &mut problems);
@@ -268,7 +269,9 @@ fn check_names(table: &Table, problems: &mut Problems) {
 /// A table with these keys only.
 fn pick(node: &Node, keys: &[&str]) -> Node {
     let mut picked = Table::default();
-    for (key, place, value) in node.as_table().into_iter().flat_map(Table::iter).filter(|(key, _, _)| keys.contains(key)) {
+    for (key, place, value) in
+        node.as_table().into_iter().flat_map(Table::iter).filter(|(key, _, _)| keys.contains(key))
+    {
         picked.insert(key, place.clone(), value.clone());
     }
     Node::new(node.origin.clone(), Kind::Table(picked))
@@ -347,7 +350,8 @@ fn name_positional(sender: &str, table: &mut Table) -> Result<(), Problem> {
 fn read_methods(node: Option<&Node>, problems: &mut Problems) -> Vec<ReadMethod> {
     let mut methods: Vec<ReadMethod> = Vec::new();
     for Named { label, place, mut table } in shape::entries(node, problems) {
-        let Some((provider, at)) = problems.note(text(&mut table, "provider", &place, &format!("plugin `{label}`"))) else {
+        let Some((provider, at)) = problems.note(text(&mut table, "provider", &place, &format!("plugin `{label}`")))
+        else {
             continue;
         };
         let instead = table.remove("override");

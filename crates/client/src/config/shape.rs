@@ -51,7 +51,10 @@ fn inside<'a>(table: &'a mut Table, key: &str, place: &Origin) -> Result<&'a mut
     }
     match table.get_mut(key) {
         Some(Node { kind: Kind::Table(inner), .. }) => Ok(inner),
-        _ => Err(Problem::at(place, format!("`{key}` must be a table of named sections, since this is one more of them"))),
+        _ => Err(Problem::at(
+            place,
+            format!("`{key}` must be a table of named sections, since this is one more of them"),
+        )),
     }
 }
 

@@ -46,9 +46,11 @@ impl Kept {
     pub fn messages(&self) -> Vec<Message> {
         let lines = self.lines();
         let read = lines.iter().map(|line| {
-            let strict: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let strict: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             assert!(strict.is_object(), "{line}");
-            let read = wire::read(line.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let read =
+                wire::read(line.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{error}: {line}"));
             assert!(read.notes.is_empty(), "{:?}: {line}", read.notes);
             read.message
         });
