@@ -34,6 +34,18 @@ pub fn pin() -> bool {
     false
 }
 
+/// Starts a thread for each processor but one that does nothing, without end.
+pub fn keep_others_busy() {
+    for _ in 1..std::thread::available_parallelism().map_or(1, usize::from) {
+        // If it does not start, the machine is busy enough.
+        let _ = std::thread::Builder::new().name("busy".into()).spawn(|| {
+            loop {
+                std::hint::black_box(());
+            }
+        });
+    }
+}
+
 /// Processor time in nanoseconds of each of the process's threads, by name; threads of one name are added up. The main
 /// thread is the `caller`; threads that nobody named are `unnamed`. Empty where the system does not tell. Its steps are
 /// ten milliseconds, so it says nothing about short runs.

@@ -167,7 +167,9 @@ impl Client {
                 Ok(Ok(response)) => return Ok((link, response)),
                 // The peer closed the kept connection at the moment we wrote to it.
                 Ok(Err(_)) if was_kept => continue,
-                Ok(Err(error)) => return Err(format!("the connection broke before an answer came: {}", causes(&error))),
+                Ok(Err(error)) => {
+                    return Err(format!("the connection broke before an answer came: {}", causes(&error)));
+                }
                 Err(_) => return Err(format!("no answer within {:?}", self.timeout)),
             }
         }

@@ -75,7 +75,8 @@ impl Lines {
 
     /// Takes the first `count` messages off the front.
     pub fn drop_first(&mut self, count: usize) {
-        let Some(cut) = count.checked_sub(1).and_then(|last| self.ends.get(last.min(self.ends.len().wrapping_sub(1)))) else {
+        let Some(cut) = count.checked_sub(1).and_then(|last| self.ends.get(last.min(self.ends.len().wrapping_sub(1))))
+        else {
             return;
         };
         let cut = *cut;

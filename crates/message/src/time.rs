@@ -182,7 +182,8 @@ impl TimestampWriter {
     #[cold]
     fn turn(&mut self, moment: Timestamp, second: i64) {
         let text = moment.to_string();
-        self.text = text.as_bytes().split_at_checked(text.len().saturating_sub(7)).map_or(Vec::new(), |(all, _)| all.to_vec());
+        self.text =
+            text.as_bytes().split_at_checked(text.len().saturating_sub(7)).map_or(Vec::new(), |(all, _)| all.to_vec());
         self.second = Some(second);
     }
 }

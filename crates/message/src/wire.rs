@@ -9,7 +9,8 @@ pub use read::{Read, read, read_value};
 pub use split::{Piece, Splitter};
 use std::fmt;
 pub use write::{
-    float_word, indented, write, write_f64, write_i64, write_str, write_str_inside, write_str_lossy, write_u64, write_value,
+    float_word, indented, write, write_f64, write_i64, write_str, write_str_inside, write_str_lossy, write_u64,
+    write_value,
 };
 
 /// The keys a message may have beside those of its sender's own.

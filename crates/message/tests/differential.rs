@@ -206,7 +206,8 @@ proptest! {
 #[test]
 fn a_broken_line_costs_itself_only() {
     let good = r#"{"type":"t"}"#;
-    let stream = format!("{good}\nnonsense\n{{\"type\":\"cut\n{good}\n{{\"type\":\n{good}{good}\n{}\n{good}", "x".repeat(100));
+    let stream =
+        format!("{good}\nnonsense\n{{\"type\":\"cut\n{good}\n{{\"type\":\n{good}{good}\n{}\n{good}", "x".repeat(100));
     let mut splitter = Splitter::new(60);
     splitter.push(stream.as_bytes());
     let mut pieces = Vec::new();

@@ -43,7 +43,10 @@ fn missing_keys_take_their_defaults() {
     let (message, notes) = read(r#"{"type":"t"}"#);
     let missing = ["timestamp", "logger", "severity", "payload", "fields"].map(Note::Missing);
     assert_eq!(notes, missing);
-    assert_eq!((message.severity, message.payload, message.fields.len()), (Severity::Informational, Value::from(""), 0));
+    assert_eq!(
+        (message.severity, message.payload, message.fields.len()),
+        (Severity::Informational, Value::from(""), 0)
+    );
     assert!((Timestamp::now().nanos() - message.timestamp.nanos()).abs() < 60_000_000_000, "now stands in");
 }
 
@@ -78,7 +81,11 @@ fn timestamps_of_any_kind() {
         ("1795212050000000000", Note::Coerced("timestamp")),
     ] {
         let (message, notes) = with("timestamp", written);
-        assert_eq!((message.timestamp.to_string().as_str(), notes), ("2026-11-20T22:00:50.000000Z", vec![note]), "{written}");
+        assert_eq!(
+            (message.timestamp.to_string().as_str(), notes),
+            ("2026-11-20T22:00:50.000000Z", vec![note]),
+            "{written}"
+        );
     }
     for unreadable in ["\"yesterday\"", "[]", "true", "1e300"] {
         let (_, notes) = with("timestamp", unreadable);
@@ -93,7 +100,11 @@ fn other_kinds_at_other_keys() {
     assert_eq!(with("logger", "[1]").0.logger, "[1]");
     for payload in ["null", "42", "1.5", "{\"a\":[]}", "[]", "true"] {
         let (message, notes) = with("payload", payload);
-        assert_eq!((message.payload, notes), (wire::read_value(payload.as_bytes()).expect("JSON"), vec![]), "{payload}");
+        assert_eq!(
+            (message.payload, notes),
+            (wire::read_value(payload.as_bytes()).expect("JSON"), vec![]),
+            "{payload}"
+        );
     }
     let (message, notes) = with("fields", "[1]");
     assert_eq!((message.fields.get("value"), notes), (Some(&Value::from([1])), vec![Note::Coerced("fields")]));
@@ -119,7 +130,8 @@ fn names_of_drafts_and_relatives() {
 
 #[test]
 fn what_json_does_not_allow() {
-    let (message, notes) = with("payload", r#"[NaN,Infinity,-Infinity,"\ud800","\udc00x","\ud83e\udd80","\ud800\ud83e\udd80"]"#);
+    let (message, notes) =
+        with("payload", r#"[NaN,Infinity,-Infinity,"\ud800","\udc00x","\ud83e\udd80","\ud800\ud83e\udd80"]"#);
     let items = message.payload.as_list().expect("a list").to_vec();
     assert!(matches!(items[0], Value::Float(number) if number.is_nan()));
     assert_eq!(items[1..3], [Value::Float(f64::INFINITY), Value::Float(f64::NEG_INFINITY)]);
@@ -152,11 +164,23 @@ fn what_is_no_message_is_refused_with_a_reason_and_a_place() {
         (r#"{"type":null}"#, Refusal::NoType, "`type` is missing, or is not a text"),
         (r#"{"type":{}}"#, Refusal::NoType, "`type` is missing, or is not a text"),
         ("x", Refusal::Syntax { at: 0, expected: "a value" }, "byte 0: expected a value"),
-        (r#"{"type":"t"} x"#, Refusal::Syntax { at: 13, expected: "the end of the message" }, "byte 13: expected the end of the message"),
+        (
+            r#"{"type":"t"} x"#,
+            Refusal::Syntax { at: 13, expected: "the end of the message" },
+            "byte 13: expected the end of the message",
+        ),
         (r#"{"type" 1}"#, Refusal::Syntax { at: 8, expected: "`:`" }, "byte 8: expected `:`"),
-        (r#"{"type":"t"#, Refusal::Syntax { at: 10, expected: "`\"` at the end of a text" }, "byte 10: expected `\"` at the end of a text"),
+        (
+            r#"{"type":"t"#,
+            Refusal::Syntax { at: 10, expected: "`\"` at the end of a text" },
+            "byte 10: expected `\"` at the end of a text",
+        ),
         (r#"{"a":01}"#, Refusal::Syntax { at: 6, expected: "`,` or `}`" }, "byte 6: expected `,` or `}`"),
-        (r#"{"a":"\x"}"#, Refusal::Syntax { at: 6, expected: "an escape that JSON knows" }, "byte 6: expected an escape that JSON knows"),
+        (
+            r#"{"a":"\x"}"#,
+            Refusal::Syntax { at: 6, expected: "an escape that JSON knows" },
+            "byte 6: expected an escape that JSON knows",
+        ),
         (r#"{"a":1,}"#, Refusal::Syntax { at: 7, expected: "a name in quotes" }, "byte 7: expected a name in quotes"),
         (&deep, Refusal::TooDeep { at: 32 }, "byte 32: nested too deep"),
     ];

@@ -33,7 +33,9 @@ pub fn read(file: &str, text: &str, nested: bool, lookup: Lookup<'_>) -> Result<
     let mut expander = Expander::new(lookup);
     let mut root = Table::default();
     let own = (!defaults.options.is_empty()).then_some(&defaults);
-    for (section, is_default) in sections.iter().map(|section| (section, false)).chain(own.map(|section| (section, true))) {
+    for (section, is_default) in
+        sections.iter().map(|section| (section, false)).chain(own.map(|section| (section, true)))
+    {
         let Some(table) = problems.note(place(&mut root, section, nested)) else { continue };
         for option in &section.options {
             let interpolator = Interpolator { section, defaults: &defaults };

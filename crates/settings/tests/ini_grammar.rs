@@ -88,7 +88,10 @@ fn interpolation_cannot_explode() {
 #[test]
 fn default_section_supplies_references_and_nothing_else() {
     // The original put `home` into every section, where filters and plugins broke on it.
-    assert_eq!(ok("[DEFAULT]\nhome = /x\n[s]\nk = %(home)s/y\n[t]\n"), json!({"s": {"k": "/x/y"}, "t": {}, "DEFAULT": {"home": "/x"}}));
+    assert_eq!(
+        ok("[DEFAULT]\nhome = /x\n[s]\nk = %(home)s/y\n[t]\n"),
+        json!({"s": {"k": "/x/y"}, "t": {}, "DEFAULT": {"home": "/x"}})
+    );
     assert_eq!(ok("[default]\nhome = /x\n"), json!({"default": {"home": "/x"}}));
 }
 

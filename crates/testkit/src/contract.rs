@@ -243,7 +243,9 @@ pub fn gone_and_back(peer: &mut dyn Peer) {
     let missing = 450usize.saturating_sub(arrived.len());
     match peer.delivery() {
         Delivery::AtLeastOnce => assert!(missing <= while_gone, "{missing} are missing, {while_gone} were given up"),
-        Delivery::Buffered => assert!(missing <= while_gone + lost, "{missing} of {while_gone} given up and {lost} unnoticed"),
+        Delivery::Buffered => {
+            assert!(missing <= while_gone + lost, "{missing} of {while_gone} given up and {lost} unnoticed")
+        }
         Delivery::AtMostOnce => assert_eq!(distinct(&peer.arrived()), peer.arrived().len(), "never twice"),
     }
     if while_gone == 300 {

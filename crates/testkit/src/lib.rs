@@ -5,6 +5,7 @@
 //! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
 //! - [`http`]: a web server that answers by script
 //! - [`python`]: a Python with packages, for clients and servers we must work with
+//! - [`settings`]: settings of plugins from text and from their examples
 //! - [`eventually`]: waiting without sleeping too long
 
 pub mod contract;
@@ -12,9 +13,11 @@ pub mod http;
 pub mod peer;
 pub mod python;
 pub mod sample;
+pub mod settings;
 
 pub use contract::{Arrived, Delivery, Peer};
 pub use python::python;
+pub use settings::{of_example, settings};
 
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,7 @@
 
 use metlog_debug::Capture;
 use metlog_pipeline::{Sender, SenderEntry};
-use metlog_settings::{Environment, Layers};
-use metlog_testkit::{Arrived, Peer, sample};
+use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
 
 struct InMemory(Capture);
 
@@ -34,15 +33,15 @@ fn the_oldest_go_first() {
 #[test]
 fn a_configuration_says_where_they_are() {
     let open = |toml: &str| {
-        let node = Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML");
         let entry = SenderEntry::find("metlog.senders.DebugCaptureSender").expect("by its old name");
-        (entry.read)(&node).unwrap_or_else(|problems| panic!("{problems}"))()
+        (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
     };
     assert!(Capture::named("mine").is_none());
     let mut sender = open("name = 'mine'\ncapacity = 2").expect("opens");
     sender.send(&sample::lines(0, 3)).expect("kept");
     assert_eq!(Capture::named("mine").map(|capture| capture.len()), Some(2));
     assert!(open("capacity = 0").err().is_some_and(|why| why.contains("`null`")));
-    let example = SenderEntry::find("debug").expect("there").example.replace("class = \"debug\"", "");
-    open(&example).expect("the example opens");
+    let entry = SenderEntry::find("debug").expect("there");
+    (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))()
+        .expect("the example opens");
 }

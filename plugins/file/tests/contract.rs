@@ -3,8 +3,7 @@
 use metlog_file::FileSender;
 use metlog_message::wire;
 use metlog_pipeline::{SendError, Sender, SenderEntry};
-use metlog_settings::{Environment, Layers};
-use metlog_testkit::{Arrived, Peer, sample};
+use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -61,9 +60,8 @@ impl Peer for Folder {
 metlog_testkit::contract!(Folder::new());
 
 fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
-    let node = Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML");
     let entry = SenderEntry::find("metlog.senders.FileSender").expect("by its old name");
-    (entry.read)(&node).unwrap_or_else(|problems| panic!("{problems}"))()
+    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
 }
 
 fn numbers(text: &str) -> Vec<u64> {
@@ -181,9 +179,6 @@ fn wrong_settings_say_what_would_be_right() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     }
-    let example = SenderEntry::find("file").expect("there").example;
-    let settings: String =
-        example.lines().filter(|line| !line.starts_with("class")).map(|line| format!("{line}\n")).collect();
-    let node = Layers::new(Environment::fixed([("", ""); 0])).toml("example.toml", &settings).merge().expect("TOML");
-    (SenderEntry::find("file").expect("there").read)(&node).map(drop).unwrap_or_else(|problems| panic!("{problems}"));
+    let entry = SenderEntry::find("file").expect("there");
+    (entry.read)(&of_example(entry.example)).map(drop).unwrap_or_else(|problems| panic!("{problems}"));
 }

@@ -4,15 +4,11 @@ use metlog_filters::{SeverityMax, TypeBlacklist, TypeSeverityMax, TypeWhitelist}
 use metlog_message::wire::Limits;
 use metlog_message::{Message, Severity, head, wire};
 use metlog_pipeline::{Event, Filter, FilterEntry};
-use metlog_settings::{Environment, Layers, Node};
-
-fn node(toml: &str) -> Node {
-    Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML")
-}
+use metlog_testkit::{of_example, settings};
 
 fn filter(name: &str, toml: &str) -> Box<dyn Filter> {
     let entry = FilterEntry::find(name).expect("a filter");
-    (entry.read)(&node(toml)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens")
+    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens")
 }
 
 /// Both ways of asking agree.
@@ -82,7 +78,7 @@ fn mistakes_are_told_with_their_place() {
         ("type_severity_max", "types = { foo = [] }", "a severity, or a table with `severity`"),
     ] {
         let entry = FilterEntry::find(name).expect("a filter");
-        let problems = (entry.read)(&node(toml)).err().expect("refused").to_string();
+        let problems = (entry.read)(&settings(toml)).err().expect("refused").to_string();
         assert!(problems.contains(words), "{problems}");
     }
 }
@@ -92,7 +88,7 @@ fn the_examples_load() {
     let all = FilterEntry::all();
     assert_eq!(all.len(), 4);
     for entry in all {
-        (entry.read)(&node(entry.example)).unwrap_or_else(|problems| panic!("{}: {problems}", entry.name))()
+        (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{}: {problems}", entry.name))()
             .expect("opens");
     }
 }

@@ -89,9 +89,10 @@ fn taken(reply: &Reply, sent: usize) -> Taken {
     let answer: Answer = serde_json::from_slice(&reply.body).unwrap_or_default();
     let rejected: Vec<Rejected> =
         answer.rejected.into_iter().map(|one| Rejected { at: one.index, why: one.error }).collect();
-    let note = answer.accepted.filter(|accepted| accepted + rejected.len() < sent).map(|accepted| {
-        format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len())
-    });
+    let note = answer
+        .accepted
+        .filter(|accepted| accepted + rejected.len() < sent)
+        .map(|accepted| format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len()));
     Taken { rejected, note }
 }
 
@@ -112,7 +113,10 @@ impl Configured for HttpSender {
         Ok(HttpSender {
             client: Blocking::new(address, options)?,
             delivery: Delivery::new(PER_REQUEST),
-            compress: Compress { codec: config.compress, above: usize::try_from(config.compress_above.bytes()).unwrap_or(usize::MAX) },
+            compress: Compress {
+                codec: config.compress,
+                above: usize::try_from(config.compress_above.bytes()).unwrap_or(usize::MAX),
+            },
         })
     }
 }

@@ -56,7 +56,8 @@ impl Sender for LogCollectorSender {
         delivery.deliver(batch, map, |entries: &[Vec<u8>]| {
             let body = event::joined(b"{\"logs\":[", entries, b"]}");
             let codec = if *compress && entries.len() >= GZIP_FROM { Codec::Gzip } else { Codec::None };
-            let reply = client.post(Post { content_type: "application/json", body, compress: Compress::always(codec) })?;
+            let reply =
+                client.post(Post { content_type: "application/json", body, compress: Compress::always(codec) })?;
             taken(&reply, entries.len(), client.address())
         })
     }
@@ -71,7 +72,9 @@ impl Sender for LogCollectorSender {
 fn taken(reply: &Reply, sent: usize, address: &Address) -> Result<Taken, Trouble> {
     if reply.status != 200 {
         let status = reply.status;
-        return Err(Trouble::pause(format!("{address} answered {status}, a log-collector answers 200; check `server_url`")));
+        return Err(Trouble::pause(format!(
+            "{address} answered {status}, a log-collector answers 200; check `server_url`"
+        )));
     }
     let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let count = answer.as_map().and_then(|answer| answer.get("count")?.as_i64());
@@ -85,7 +88,8 @@ fn taken(reply: &Reply, sent: usize, address: &Address) -> Result<Taken, Trouble
 impl LogCollectorSender {
     /// As [`Configured::open`], with these variables.
     pub fn open_with(config: Config, variables: &Environment) -> Result<Self, String> {
-        let variable = |name: &str| variables.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let variable =
+            |name: &str| variables.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let known = Defaults::default();
         let url = config.server_url.or_else(|| variable("LOG_SERVER_URL"));
         let address = Address::parse("server_url", url.as_deref().unwrap_or("http://localhost:8000"))?;
@@ -112,9 +116,10 @@ impl LogCollectorSender {
             )?
             .unwrap_or(known.log_type),
         };
-        for (name, text, room) in
-            [("service", defaults.service.as_deref(), 100), ("service_version", Some(defaults.service_version.as_str()), 50)]
-        {
+        for (name, text, room) in [
+            ("service", defaults.service.as_deref(), 100),
+            ("service_version", Some(defaults.service_version.as_str()), 50),
+        ] {
             if text.is_some_and(|text| text.chars().count() > room || text.contains('\0')) {
                 return Err(format!("`{name}` does not fit the server's table: {room} characters at the most, no NUL"));
             }
@@ -147,7 +152,9 @@ fn one_of(
     right: &str,
 ) -> Result<Option<&'static str>, String> {
     match set {
-        Some(text) => known(&text).map(Some).ok_or_else(|| format!("`{setting}` is {text:?}; the server knows {right}")),
+        Some(text) => {
+            known(&text).map(Some).ok_or_else(|| format!("`{setting}` is {text:?}; the server knows {right}"))
+        }
         None => Ok(variable.as_deref().and_then(known)),
     }
 }

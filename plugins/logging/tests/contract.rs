@@ -4,8 +4,7 @@ use log::{Level, Log, Metadata, Record};
 use metlog_logging as _;
 use metlog_message::{Lines, Message, Severity, wire};
 use metlog_pipeline::{Sender, SenderEntry};
-use metlog_settings::{Environment, Layers};
-use metlog_testkit::{Arrived, Peer};
+use metlog_testkit::{Arrived, Peer, of_example, settings};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -25,9 +24,8 @@ impl Log for Keeper {
 }
 
 fn open(toml: &str) -> Box<dyn Sender> {
-    let node = Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML");
     let entry = SenderEntry::find("metlog.senders.StdLibLoggingSender").expect("by its old name");
-    (entry.read)(&node).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens")
+    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens")
 }
 
 struct Installed(#[expect(dead_code, reason = "held for its turn")] MutexGuard<'static, ()>);
@@ -92,6 +90,6 @@ fn severities_become_levels() {
 
 #[test]
 fn the_example_loads() {
-    let example = SenderEntry::find("logging").expect("there").example.replace("class = \"logging\"", "");
-    let _sender = open(&example);
+    let entry = SenderEntry::find("logging").expect("there");
+    (entry.read)(&of_example(entry.example)).map(drop).unwrap_or_else(|problems| panic!("{problems}"));
 }

@@ -53,7 +53,8 @@ impl Sender for MasterLogSender {
         let map = |line: &[u8]| event::message(line).map(|message| event::json(&mapping::event(message)));
         delivery.deliver(batch, map, |events: &[Vec<u8>]| {
             // The lane keeps the distance between batches; a batch that had to be cut is several requests.
-            let pause = last_request.and_then(|last| (last + pacing.min_interval).checked_duration_since(Instant::now()));
+            let pause =
+                last_request.and_then(|last| (last + pacing.min_interval).checked_duration_since(Instant::now()));
             std::thread::sleep(pause.unwrap_or_default());
             *last_request = Some(Instant::now());
             let body = event::joined(b"{\"logs\":[", events, b"]}");
@@ -98,9 +99,8 @@ impl MasterLogSender {
             Address::parse("endpoint", &endpoint)?.ending_in("/api/v1/logs/batch", &["/api/v1/logs", "/api/v1"]);
         let key = match (config.api_key, config.api_key_file) {
             (None, None) => {
-                let key = variable(variables, "MASTER_LOG_API_KEY").ok_or(
-                    "`api_key` and `api_key_file` are missing, and so is the variable MASTER_LOG_API_KEY",
-                )?;
+                let key = variable(variables, "MASTER_LOG_API_KEY")
+                    .ok_or("`api_key` and `api_key_file` are missing, and so is the variable MASTER_LOG_API_KEY")?;
                 Key::bearer("api_key", Some(Secret::new(key)), None)?
             }
             (key, file) => Key::bearer("api_key", key, file)?,

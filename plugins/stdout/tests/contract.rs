@@ -2,9 +2,8 @@
 
 use metlog_message::{Lines, Message, Severity, Timestamp, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
-use metlog_settings::{Environment, Layers};
 use metlog_stdout::{Format, StreamSender};
-use metlog_testkit::{Arrived, Peer, sample};
+use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
@@ -152,14 +151,11 @@ fn a_closed_pipe_is_no_reason_to_fall_over() {
 #[test]
 fn configurations_by_old_and_new_names() {
     let read = |name: &str, toml: &str| {
-        let node = Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml).merge().expect("TOML");
         let entry = SenderEntry::find(name).expect("a sender");
-        (entry.read)(&node).map(drop).map_err(|problems| problems.to_string())
+        (entry.read)(&settings(toml)).map(drop).map_err(|problems| problems.to_string())
     };
     for entry in SenderEntry::all() {
-        let settings: String =
-            entry.example.lines().filter(|line| !line.starts_with("class")).map(|line| format!("{line}\n")).collect();
-        read(entry.name, &settings).unwrap_or_else(|problems| panic!("{problems}"));
+        (entry.read)(&of_example(entry.example)).map(drop).unwrap_or_else(|problems| panic!("{problems}"));
     }
     read("metlog.senders.StdOutSender", "formatter = 'json.dumps'").expect("as in a Metlog file");
     let told = read("stdout", "format = 'xml'").expect_err("no such form");

@@ -51,9 +51,14 @@ impl Connection {
         Err(why)
     }
 
+    /// The connection, if its other end is not known to be gone.
+    pub fn unless_gone(mut self) -> Option<Self> {
+        if self.is_gone() { None } else { Some(self) }
+    }
+
     /// Whether the other end is known to be gone, without waiting. What it may have said is read and thrown away:
     /// nothing is expected, and a connection closed over unread bytes takes its own last bytes with it.
-    pub fn is_gone(&mut self) -> bool {
+    fn is_gone(&mut self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return true;
         }
@@ -75,7 +80,8 @@ impl Connection {
         let mut rest = bytes;
         while !rest.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let slow = || format!("{} took {} of {} bytes in {within:?}", self.name, bytes.len() - rest.len(), bytes.len());
+            let slow =
+                || format!("{} took {} of {} bytes in {within:?}", self.name, bytes.len() - rest.len(), bytes.len());
             if left.is_zero() {
                 return Err(slow());
             }

@@ -68,9 +68,9 @@ impl Sender for TcpSender {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut connection = match self.connection.take() {
-            Some(mut old) if !old.is_gone() => old,
-            _ => self.connect().map_err(SendError::retry)?,
+        let mut connection = match self.connection.take().and_then(Connection::unless_gone) {
+            Some(connection) => connection,
+            None => self.connect().map_err(SendError::retry)?,
         };
         // After an error the connection is dropped and the batch goes again from its first line on the next one. How
         // many lines the router really got before cannot be known: the system had taken them, which is not the same.

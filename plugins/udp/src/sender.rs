@@ -123,10 +123,7 @@ impl Sender for UdpSender {
         for (at, message) in batch.iter().enumerate() {
             if message.len() > DATAGRAM {
                 refused.insert(at);
-                tell.add(format!(
-                    "message {at} has {} bytes, more than fit in a datagram ({DATAGRAM})",
-                    message.len()
-                ));
+                tell.add(format!("message {at} has {} bytes, more than fit in a datagram ({DATAGRAM})", message.len()));
             } else {
                 places.push(at);
                 bodies.push(message);

@@ -67,7 +67,10 @@ pub fn line(message: Message, limits: &Limits, now: f64) -> Result<Vec<u8>, Stri
     let at = message.timestamp.unix_seconds();
     let days = |seconds: f64| seconds / 86400.0;
     if at < FIRST_SECOND {
-        return Err(format!("its timestamp {} is before 1971, which the server takes for another time", message.timestamp));
+        return Err(format!(
+            "its timestamp {} is before 1971, which the server takes for another time",
+            message.timestamp
+        ));
     }
     if at < now - limits.past {
         return Err(format!(

@@ -154,8 +154,11 @@ impl Configured for VictoriaLogsSender {
                 connection.headers.insert(header.into(), Secret::new(id.to_string()));
             }
         }
-        let key = Key::basic(config.username, config.password, config.password_file)?
-            .or(Key::bearer("key", config.key, config.key_file)?)?;
+        let key = Key::basic(config.username, config.password, config.password_file)?.or(Key::bearer(
+            "key",
+            config.key,
+            config.key_file,
+        )?)?;
         let timeout = config.timeout.duration();
         Ok(VictoriaLogsSender {
             client: Blocking::new(address, Options { connection, key, timeout, ..Options::default() })?,
@@ -166,11 +169,7 @@ impl Configured for VictoriaLogsSender {
                 past: config.retention.duration().as_secs_f64(),
                 future: config.future_retention.duration().as_secs_f64(),
             },
-            pacing: Pacing {
-                messages: PER_REQUEST,
-                wait: config.flush_interval.duration(),
-                ..Pacing::default()
-            },
+            pacing: Pacing { messages: PER_REQUEST, wait: config.flush_interval.duration(), ..Pacing::default() },
         })
     }
 }

@@ -47,10 +47,12 @@ mod tests {
 
     #[test]
     fn endpoints_are_tcp_or_ipc() {
-        for good in ["tcp://127.0.0.1:5565", " tcp://[::1]:5565 ", "tcp://router.example.com:5565", "ipc:///tmp/metlog"] {
+        for good in ["tcp://127.0.0.1:5565", " tcp://[::1]:5565 ", "tcp://router.example.com:5565", "ipc:///tmp/metlog"]
+        {
             assert_eq!(check("bindstrs", good).as_deref(), Ok(good.trim()));
         }
-        for bad in ["", "127.0.0.1:5565", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:99999", "inproc://x"] {
+        for bad in ["", "127.0.0.1:5565", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:99999", "inproc://x"]
+        {
             let why = check("bindstrs", bad).unwrap_err();
             assert!(why.contains("`bindstrs`") && why.contains("`tcp://127.0.0.1:5565`"), "{why}");
         }
@@ -61,7 +63,8 @@ mod tests {
         for good in ["tcp://127.0.0.1:5565", "tcp://[::1]:5565", "tcp://localhost:5565", "ipc:///tmp/metlog"] {
             check_bind("bindstrs", good).unwrap();
         }
-        for bad in ["tcp://0.0.0.0:5565", "tcp://*:5565", "tcp://[::]:5565", "tcp://10.0.0.1:5565", "tcp://router:5565"] {
+        for bad in ["tcp://0.0.0.0:5565", "tcp://*:5565", "tcp://[::]:5565", "tcp://10.0.0.1:5565", "tcp://router:5565"]
+        {
             assert!(check_bind("bindstrs", bad).unwrap_err().contains("other hosts"), "{bad}");
         }
     }

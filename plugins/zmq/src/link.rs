@@ -203,9 +203,7 @@ async fn open(endpoint: String, way: Way) -> Result<(XPubSocket, Peers), String>
             let peers = Peers::of(&socket);
             match socket.connect(&endpoint).await {
                 Ok(()) => Ok((socket, peers)),
-                Err(zeromq::ZmqError::ConnectTimeout(_)) => {
-                    Err(format!("no ZeroMQ subscriber answers at {endpoint}"))
-                }
+                Err(zeromq::ZmqError::ConnectTimeout(_)) => Err(format!("no ZeroMQ subscriber answers at {endpoint}")),
                 Err(error) => Err(format!("cannot connect to {endpoint}: {error}")),
             }
         }

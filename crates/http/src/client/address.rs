@@ -114,7 +114,11 @@ impl Address {
 
     /// `host:port` with the brackets of IPv6, as `Host` and `CONNECT` want it.
     pub(crate) fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     pub(crate) fn host_header(&self) -> Result<HeaderValue, String> {

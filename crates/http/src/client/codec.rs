@@ -72,9 +72,7 @@ impl Encoder {
     ) -> Result<(Option<Vec<u8>>, Option<&'static str>), String> {
         let failed = |error: std::io::Error| format!("cannot compress {} bytes: {error}", body.len());
         match self.choose(compress, body.len()) {
-            Codec::Zstd => {
-                Ok((Some(zstd::bulk::compress(body, 1).map_err(failed)?), Some("zstd")))
-            }
+            Codec::Zstd => Ok((Some(zstd::bulk::compress(body, 1).map_err(failed)?), Some("zstd"))),
             Codec::Gzip => {
                 let room = Vec::with_capacity(body.len() / 4);
                 let mut gzip = flate2::write::GzEncoder::new(room, flate2::Compression::fast());

@@ -75,8 +75,9 @@ impl Connection {
 
 /// A value for a header. Control characters would end the header and begin another one, so they are refused.
 fn header_value(setting: &str, text: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::try_from(text)
-        .map_err(|_| format!("`{setting}` holds a line break or another control character, which no header can carry"))?;
+    let mut value = HeaderValue::try_from(text).map_err(|_| {
+        format!("`{setting}` holds a line break or another control character, which no header can carry")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -255,7 +256,13 @@ mod tests {
 
     #[test]
     fn base64_pads() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==")] {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
@@ -263,8 +270,10 @@ mod tests {
     #[test]
     fn a_header_cannot_smuggle_another_one() {
         for (name, value) in [("X-A", "a\r\nX-B: b"), ("X-A\r\nX-B", "b"), ("Host", "other"), ("content-length", "0")] {
-            let connection =
-                Connection { headers: BTreeMap::from([(name.to_owned(), Secret::new(value))]), ..Connection::default() };
+            let connection = Connection {
+                headers: BTreeMap::from([(name.to_owned(), Secret::new(value))]),
+                ..Connection::default()
+            };
             let error = connection.header_map().unwrap_err();
             assert!(error.contains("connection.headers"), "{error}");
             assert!(!error.contains("X-B: b"), "values are secrets: {error}");

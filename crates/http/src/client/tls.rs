@@ -44,9 +44,11 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
         }
     }
     if roots.is_empty() {
-        return Err("this system has no certificate authorities to trust; install its ca-certificates package, or name \
+        return Err(
+            "this system has no certificate authorities to trust; install its ca-certificates package, or name \
                     the one you need in `connection.ca_file`"
-            .into());
+                .into(),
+        );
     }
     Ok(roots)
 }

@@ -98,14 +98,19 @@ pub(super) fn classify(answer: &Answer<'_>) -> Trouble {
     match status.as_u16() {
         408 | 425 | 429 | 500..=599 => Trouble::Retry { why: text(""), after: *retry_after },
         300..=399 => match headers.get(LOCATION) {
-            Some(to) => pause(&format!("it sends us to {}; writes are never redirected, so set that address if you trust it", place(to))),
+            Some(to) => pause(&format!(
+                "it sends us to {}; writes are never redirected, so set that address if you trust it",
+                place(to)
+            )),
             None => pause("writes are never redirected"),
         },
         401 | 403 => pause("check the key: it is missing, wrong, or may not write here"),
         402 => pause("the account behind this key cannot take more"),
         404 | 410 => pause("check the URL: nothing takes messages at this path"),
         405 => match headers.get(ALLOW) {
-            Some(allowed) => pause(&format!("check the URL: this path takes {}, not POST", excerpt(allowed.as_bytes()))),
+            Some(allowed) => {
+                pause(&format!("check the URL: this path takes {}, not POST", excerpt(allowed.as_bytes())))
+            }
             None => pause("check the URL: this path takes no POST"),
         },
         407 => pause("check `connection.proxy`: it wants a key, which cannot be given here"),
@@ -197,6 +202,8 @@ mod tests {
         assert!(after(&soon).is_some_and(|wait| wait > Duration::from_secs(90) && wait <= Duration::from_secs(100)));
         assert_eq!(after("soon"), None);
         assert_eq!(after("-1"), None);
-        assert!(matches!(answer(503, &[("retry-after", "2")], None), Trouble::Retry { after: Some(wait), .. } if wait.as_secs() == 2));
+        assert!(
+            matches!(answer(503, &[("retry-after", "2")], None), Trouble::Retry { after: Some(wait), .. } if wait.as_secs() == 2)
+        );
     }
 }

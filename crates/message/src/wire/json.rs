@@ -153,7 +153,9 @@ impl<'a> Parser<'a> {
         for (at, (name, _)) in entries.iter().enumerate() {
             last.insert(name.clone(), at);
         }
-        let twice = |(at, (name, _)): (usize, &(String, Value))| ENVELOPE.contains(&name.as_str()) && last.get(name) != Some(&at);
+        let twice = |(at, (name, _)): (usize, &(String, Value))| {
+            ENVELOPE.contains(&name.as_str()) && last.get(name) != Some(&at)
+        };
         if top && last.len() < entries.len() && entries.iter().enumerate().any(twice) {
             self.note(Note::Duplicate);
         }

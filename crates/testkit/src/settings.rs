@@ -1,0 +1,32 @@
+//! Settings for plugins in tests: from text, and from the examples that plugins carry.
+
+use metlog_settings::{Environment, Kind, Layers, Node};
+
+/// TOML text as settings; `test.toml` is what problems call it.
+///
+/// # Panics
+/// If it is not TOML.
+pub fn settings(toml: &str) -> Node {
+    let layers = Layers::new(Environment::fixed([("", ""); 0])).toml("test.toml", toml);
+    layers.merge().unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The settings in a plugin's example: its first sender, filter or plugin, without the name it is chosen by.
+///
+/// # Panics
+/// If the example holds none.
+pub fn of_example(example: &str) -> Node {
+    let mut root = settings(example);
+    let main = root.as_table_mut().and_then(|root| root.remove("metlog")).expect("a section `metlog`");
+    let named = ["filters", "plugins", "senders"].iter().find_map(|kind| {
+        let (_, _, first) = main.get(kind)?.as_table()?.iter().next()?;
+        Some(first.clone())
+    });
+    let mut section = named.or_else(|| main.get("sender").cloned()).expect("a sender, filter or plugin");
+    if let Kind::Table(table) = &mut section.kind {
+        table.remove("class");
+        table.remove("provider");
+        table.remove("override");
+    }
+    section
+}
