@@ -18,6 +18,8 @@
 //! - `client`, `setup`, `config`, `holder`: who holds what, and how it is configured
 
 mod arg;
+#[cfg(any(feature = "log", feature = "metrics", feature = "tower", feature = "tracing"))]
+mod bridges;
 mod client;
 mod clock;
 pub mod config;
@@ -60,6 +62,15 @@ pub use timer::{Timer, measure, measure_async};
 pub use metlog_debug as debug;
 #[cfg(feature = "filters")]
 pub use metlog_filters as filters;
+
+#[cfg(feature = "log")]
+pub use bridges::log;
+#[cfg(feature = "metrics")]
+pub use bridges::metrics;
+#[cfg(feature = "tower")]
+pub use bridges::tower;
+#[cfg(feature = "tracing")]
+pub use bridges::tracing;
 
 /// What a crate with a sender, filter or method of its own needs.
 pub mod plugin {

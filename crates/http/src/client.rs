@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 client: one connection to one configured address, kept alive.
 //!
 //! What it never does: follow a redirect (a redirected write is re-sent as a GET by half of the world's clients and
-//! then counts as delivered), read proxy variables from the environment, decompress a reply, keep more of a reply than
+//! then counts as delivered), go through a proxy (`HTTP_PROXY` and its kin are not read), decompress a reply, keep more of a reply than
 //! its limit, or print a secret. What it always does: say for every answer what the caller should do next
 //! ([`Trouble`]), with words for people.
 

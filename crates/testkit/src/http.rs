@@ -247,6 +247,7 @@ impl Read for Patient<'_> {
     }
 }
 
+/// The next request; none at the connection's end. One that ends amid its head or body is an error, not a request.
 fn read_request(reader: &mut impl BufRead, connection: usize) -> std::io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -256,25 +257,39 @@ fn read_request(reader: &mut impl BufRead, connection: usize) -> std::io::Result
     let mut word = || words.next().unwrap_or_default().to_owned();
     let mut request = Request { method: word(), target: word(), connection, ..Request::default() };
     loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        let line = whole_line(reader)?;
+        let Some((name, value)) = line.split_once(':') else { break };
         request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let length = u64::from_str_radix(line.trim(), 16).unwrap_or(0);
-            reader.take(length).read_to_end(&mut request.body)?;
-            reader.read_line(&mut String::new())?;
+            let line = whole_line(reader)?;
+            let length = u64::from_str_radix(&line, 16).map_err(|_| ErrorKind::InvalidData)?;
+            read_body(reader, length, &mut request.body)?;
+            whole_line(reader)?;
             if length == 0 {
                 break;
             }
         }
     } else {
         let length = request.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
-        reader.take(length).read_to_end(&mut request.body)?;
+        read_body(reader, length, &mut request.body)?;
     }
     Ok(Some(request))
+}
+
+fn whole_line(reader: &mut impl BufRead) -> std::io::Result<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    match line.strip_suffix('\n') {
+        Some(line) => Ok(line.trim_end().to_owned()),
+        None => Err(ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn read_body(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> std::io::Result<()> {
+    if reader.take(length).read_to_end(body)? as u64 != length {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
 }

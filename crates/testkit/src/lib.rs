@@ -2,6 +2,7 @@
 //!
 //! - [`sample`]: messages that carry their number, and content that breaks careless code
 //! - [`contract`]: the clauses every sender passes against its real receiving end
+//! - [`mod@drive`]: what the client does with a sender's answers
 //! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
 //! - [`http`]: a web server that answers by script
 //! - [`python`]: a Python with packages, for clients and servers we must work with
@@ -9,6 +10,7 @@
 //! - [`eventually`]: waiting without sleeping too long
 
 pub mod contract;
+pub mod drive;
 pub mod http;
 pub mod peer;
 pub mod python;
@@ -16,6 +18,7 @@ pub mod sample;
 pub mod settings;
 
 pub use contract::{Arrived, Delivery, Peer};
+pub use drive::{Outcome, Policy, drive};
 pub use python::python;
 pub use settings::{of_example, settings};
 

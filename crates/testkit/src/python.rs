@@ -20,9 +20,11 @@ pub fn python(packages: &[&str]) -> PathBuf {
     let (python, ready) = (folder.join("bin/python"), folder.join("ready"));
     if !ready.exists() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-        let mut install = Command::new(&python);
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
-        run(&mut install);
+        if !packages.is_empty() {
+            let mut install = Command::new(&python);
+            install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+            run(&mut install);
+        }
         File::create(ready).expect("a mark");
     }
     python

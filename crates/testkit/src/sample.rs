@@ -24,6 +24,16 @@ pub fn line(number: u64) -> Vec<u8> {
     line
 }
 
+/// The number of a message's line, if it is one of ours.
+pub fn number(line: &[u8]) -> Option<u64> {
+    number_of(&wire::read(line, &wire::Limits::default()).ok()?.message)
+}
+
+/// The number of a message, if it is one of ours.
+pub fn number_of(message: &Message) -> Option<u64> {
+    message.fields.get("number").and_then(|number| number.as_i64()).and_then(|number| number.try_into().ok())
+}
+
 /// So many of them.
 pub fn lines(from: u64, count: u64) -> Lines {
     (from..from + count).map(line).collect()
@@ -46,6 +56,7 @@ pub fn nasty() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    all.push("x".repeat(40_000));
+    // Near the most that one datagram takes.
+    all.push("日x".repeat(15_000));
     all
 }

@@ -160,7 +160,7 @@ fn the_indented_form_reads_back() {
     splitter.push(folder.read().as_bytes());
     for number in 0..3 {
         let Some(wire::Piece::Message(text)) = splitter.next_piece() else { panic!("three messages") };
-        assert_eq!(Arrived::of_json(&text).number, number);
+        assert_eq!(Arrived::of_layout(&text).number, number);
     }
     assert!(folder.read().contains("\n    \"type\": \"contract\",\n"));
 }

@@ -1,7 +1,7 @@
 use metlog_http::{
     Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Reply, Taken, Trouble,
 };
-use metlog_message::Lines;
+use metlog_message::{Lines, Value, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};
 use metlog_settings::{Secret, Size, Span};
@@ -34,7 +34,7 @@ pub struct Config {
     /// For one request and its answer.
     #[serde(default = "timeout")]
     pub timeout: Span,
-    /// TLS, proxy, further headers.
+    /// TLS, time to connect, further headers.
     #[serde(default)]
     pub connection: Connection,
 }
@@ -70,28 +70,25 @@ impl Sender for HttpSender {
     }
 }
 
-/// The router's answer. Whatever else answers 2xx in words of its own has taken everything.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    accepted: Option<usize>,
-    rejected: Vec<RejectedOne>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RejectedOne {
-    index: usize,
-    #[serde(default)]
-    error: String,
-}
-
+/// The router's answer, `{"accepted":n,"rejected":[{"index":i,"error":"…"}]}`. Whatever else answers 2xx in words of
+/// its own has taken everything.
 fn taken(reply: &Reply, sent: usize) -> Taken {
-    let answer: Answer = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let rejected: Vec<Rejected> =
-        answer.rejected.into_iter().map(|one| Rejected { at: one.index, why: one.error }).collect();
-    let note = answer
-        .accepted
-        .filter(|accepted| accepted + rejected.len() < sent)
+    let answer = wire::read_value(&reply.body).ok();
+    let part = |name: &str| answer.as_ref().and_then(|answer| answer.as_map()?.get(name));
+    let count = |value: &Value| value.as_i64().and_then(|count| usize::try_from(count).ok());
+    let rejected: Vec<Rejected> = part("rejected")
+        .and_then(Value::as_list)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|one| {
+            let one = one.as_map()?;
+            let why = one.get("error").map(|why| why.to_text().into_owned()).unwrap_or_default();
+            Some(Rejected { at: one.get("index").and_then(count)?, why })
+        })
+        .collect();
+    let note = part("accepted")
+        .and_then(count)
+        .filter(|accepted| accepted.saturating_add(rejected.len()) < sent)
         .map(|accepted| format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len()));
     Taken { rejected, note }
 }

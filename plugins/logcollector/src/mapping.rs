@@ -166,7 +166,7 @@ fn created_at(message: &Message, fields: &mut Fields) -> f64 {
             fields.remove("created_at");
             seconds
         }
-        None => message.timestamp.unix_seconds(),
+        None => message.timestamp.nanos() as f64 / 1e9,
     }
 }
 

@@ -2,7 +2,7 @@ use crate::mapping::{self, Defaults};
 use metlog_http::{
     Address, Blocking, Codec, Compress, Connection, Delivery, Options, Post, Reply, Taken, Trouble, event,
 };
-use metlog_message::{Lines, Value};
+use metlog_message::{Lines, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Pacing, SendError, Sender, SenderEntry, inventory};
 use metlog_settings::{Environment, Span};
@@ -35,7 +35,7 @@ pub struct Config {
     pub flush_interval: Option<Span>,
     /// For one request and its answer. `5s` by default.
     pub timeout: Option<Span>,
-    /// TLS, proxy, further headers.
+    /// TLS, time to connect, further headers.
     pub connection: Connection,
 }
 
@@ -76,8 +76,8 @@ fn taken(reply: &Reply, sent: usize, address: &Address) -> Result<Taken, Trouble
             "{address} answered {status}, a log-collector answers 200; check `server_url`"
         )));
     }
-    let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let count = answer.as_map().and_then(|answer| answer.get("count")?.as_i64());
+    let answer = wire::read_value(&reply.body).ok();
+    let count = answer.as_ref().and_then(|answer| answer.as_map()?.get("count")?.as_i64());
     let note = count
         .and_then(|count| usize::try_from(count).ok())
         .filter(|&count| count < sent)

@@ -14,7 +14,7 @@ pub fn of(message: &Message) -> String {
         Some(origin) => fnv(&[origin.client.as_bytes(), &origin.seq.to_be_bytes()]),
         None => fastrand::u128(..),
     };
-    let milliseconds = u128::try_from(message.timestamp.unix_nanos() / 1_000_000).unwrap_or(0);
+    let milliseconds = u128::try_from(message.timestamp.nanos() / 1_000_000).unwrap_or(0);
     text((milliseconds & ((1 << 48) - 1)) << 80 | unique & ((1 << 80) - 1))
 }
 

@@ -2,7 +2,7 @@ use crate::mapping;
 use metlog_http::{
     Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Reply, Taken, Trouble, event,
 };
-use metlog_message::{Lines, Value};
+use metlog_message::{Lines, Value, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Pacing, SendError, Sender, SenderEntry, inventory};
 use metlog_settings::{Environment, Secret, Span};
@@ -33,7 +33,7 @@ pub struct Config {
     pub timeout: Option<Span>,
     /// `none`, the default, because the server is not known to understand anything else; or `gzip`, `zstd`, `auto`.
     pub compress: Option<Codec>,
-    /// TLS, proxy, further headers.
+    /// TLS, time to connect, further headers.
     pub connection: Connection,
 }
 
@@ -73,7 +73,7 @@ fn taken(reply: &Reply, sent: usize, address: &Address) -> Result<Taken, Trouble
     if reply.cut || reply.body.trim_ascii().is_empty() {
         return Ok(Taken::default());
     }
-    let Ok(Value::Map(answer)) = serde_json::from_slice(&reply.body) else {
+    let Ok(Value::Map(answer)) = wire::read_value(&reply.body) else {
         return Err(Trouble::pause(format!(
             "{address} answered {} with `{}`, which is not what a Master Log server says; check `endpoint`",
             reply.status,

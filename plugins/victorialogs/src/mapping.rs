@@ -13,7 +13,7 @@
 //! | fields with a name over 128 bytes, dots and parents included | inside the list `long_names`, which the server keeps as JSON text |
 //! | unknown envelope keys | inside `envelope` |
 
-use metlog_message::{Fields, Message, Value};
+use metlog_message::{Fields, Message, Timestamp, Value};
 use std::collections::HashSet;
 
 /// The server drops rows with more fields (`-insert.maxFieldsPerLine`), and answers 200.
@@ -64,7 +64,7 @@ impl Default for Limits {
 
 /// The line of a message, or why the server would lose it. `now` is in seconds since 1970.
 pub fn line(message: Message, limits: &Limits, now: f64) -> Result<Vec<u8>, String> {
-    let at = message.timestamp.unix_seconds();
+    let at = seconds(message.timestamp);
     let days = |seconds: f64| seconds / 86400.0;
     if at < FIRST_SECOND {
         return Err(format!(
@@ -101,10 +101,15 @@ pub fn line(message: Message, limits: &Limits, now: f64) -> Result<Vec<u8>, Stri
     Ok(text)
 }
 
+/// Seconds since 1970 with their fraction.
+pub(crate) fn seconds(moment: Timestamp) -> f64 {
+    moment.nanos() as f64 / 1e9
+}
+
 /// The line as a value. The error says what the server would lose.
 pub fn event(message: Message) -> Result<Value, String> {
     let mut event = Fields::new();
-    event.push("_time".into(), message.timestamp.unix_nanos().to_string().into());
+    event.push("_time".into(), message.timestamp.nanos().to_string().into());
     event.push("_msg".into(), text_of(&message).into());
     event.push("type".into(), message.kind.into());
     if !message.logger.is_empty() {

@@ -57,7 +57,7 @@ pub struct Config {
     /// For one request and its answer. `10s` by default.
     #[serde(default = "timeout")]
     pub timeout: Span,
-    /// TLS, proxy, further headers.
+    /// TLS, time to connect, further headers.
     #[serde(default)]
     pub connection: Connection,
 }
@@ -103,7 +103,7 @@ pub struct VictoriaLogsSender {
 impl Sender for VictoriaLogsSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
         let VictoriaLogsSender { client, delivery, compress, limits, .. } = self;
-        let now = Timestamp::now().unix_seconds();
+        let now = mapping::seconds(Timestamp::now());
         let map = |line: &[u8]| event::message(line).and_then(|message| mapping::line(message, limits, now));
         delivery.deliver(batch, map, |lines: &[Vec<u8>]| {
             let mut body = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());

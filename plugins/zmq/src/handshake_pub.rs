@@ -114,7 +114,8 @@ impl ZmqHandshakePubSender {
         self.diverted
     }
 
-    /// Writes a message that the router cannot have now to standard error: one line of JSON.
+    /// Writes what the router cannot have now to standard error, one line of JSON each, as Metlog did; and says so,
+    /// which Metlog did not.
     fn divert(&mut self, batch: &Lines, from: usize) -> Result<(), SendError> {
         let mut rest = Lines::new();
         batch.iter().skip(from).for_each(|message| rest.push(message));
@@ -125,7 +126,8 @@ impl ZmqHandshakePubSender {
             })?;
         }
         self.diverted += rest.len() as u64;
-        Ok(())
+        let why = "the router does not answer handshakes; its messages go to standard error".to_owned();
+        Err(SendError::Refuse { why, which: (from..batch.len()).collect() })
     }
 }
 

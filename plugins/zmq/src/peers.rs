@@ -46,10 +46,7 @@ mod tests {
     /// Polls the publisher, as it must be for a departure to be noticed, until so many are connected.
     async fn until(publisher: &mut XPubSocket, peers: &Peers, count: usize) {
         let reached = poll_fn(|cx| {
-            let mut next = pin!(publisher.recv());
-            while next.as_mut().poll(cx).is_ready() {
-                next.set(publisher.recv());
-            }
+            while pin!(publisher.recv()).poll(cx).is_ready() {}
             if peers.count() == count { Poll::Ready(()) } else { Poll::Pending }
         });
         let reached = tokio::time::timeout(Duration::from_secs(20), reached).await;

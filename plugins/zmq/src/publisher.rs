@@ -118,8 +118,9 @@ impl Publisher {
     fn wait(&self) -> Vec<Status> {
         let all = |links: &[Status]| links.iter().all(|status| *status == Status::Ready);
         let any = |links: &[Status]| links.contains(&Status::Ready);
+        let deadline = Instant::now() + self.terms.connect_wait;
         self.board.wait(self.opened + self.terms.connect_wait, all);
-        self.board.wait(Instant::now() + self.terms.connect_wait, any)
+        self.board.wait(deadline, any)
     }
 
     fn settle(&mut self, messages: usize, outcomes: Vec<Result<(), String>>) -> Result<Vec<String>, String> {

@@ -112,7 +112,7 @@ impl Address {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
     }
 
-    /// `host:port` with the brackets of IPv6, as `Host` and `CONNECT` want it.
+    /// `host:port` with the brackets of IPv6, as `Host` wants it.
     pub(crate) fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)

@@ -13,7 +13,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -26,21 +26,12 @@ const HEAD_LIMIT: usize = 64 * 1024;
 pub(super) struct Dialer {
     host: String,
     port: u16,
-    authority: String,
-    proxy: Option<Address>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeout: Duration,
 }
 
 impl Dialer {
     pub(super) fn new(address: &Address, connection: &Connection) -> Result<Self, String> {
-        let proxy = match &connection.proxy {
-            None => None,
-            Some(url) => Some(Address::parse("connection.proxy", url)?),
-        };
-        if proxy.as_ref().is_some_and(Address::is_tls) {
-            return Err("`connection.proxy` has the scheme `https`; proxies are spoken to with `http` here".into());
-        }
         let tls = if address.is_tls() {
             let name = ServerName::try_from(address.host().to_owned())
                 .map_err(|_| format!("`{}` is no name a certificate could be for", address.host()))?;
@@ -51,14 +42,12 @@ impl Dialer {
         Ok(Dialer {
             host: address.host().to_owned(),
             port: address.port(),
-            authority: address.authority(),
-            proxy,
             tls,
             timeout: connection.connect_timeout.duration(),
         })
     }
 
-    /// Connects: proxy, TLS and HTTP included.
+    /// Connects: TLS and HTTP included.
     pub(super) async fn dial(&self, deadline: Instant) -> Result<Link, String> {
         let deadline = deadline.min(Instant::now() + self.timeout);
         match timeout_at(deadline, self.connect()).await {
@@ -68,14 +57,7 @@ impl Dialer {
     }
 
     async fn connect(&self) -> Result<Link, String> {
-        let (host, port) = match &self.proxy {
-            Some(proxy) => (proxy.host(), proxy.port()),
-            None => (self.host.as_str(), self.port),
-        };
-        let mut stream = tcp(host, port).await?;
-        if let Some(proxy) = &self.proxy {
-            tunnel(&mut stream, &self.authority).await.map_err(|why| format!("through the proxy {proxy}: {why}"))?;
-        }
+        let stream = tcp(&self.host, self.port).await?;
         match &self.tls {
             None => Link::open(stream).await,
             Some((connector, name)) => {
@@ -101,22 +83,6 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
         }
     }
     Err(failed)
-}
-
-/// `CONNECT`, for both schemes: the proxy then sees nothing but bytes.
-async fn tunnel(stream: &mut TcpStream, authority: &str) -> Result<(), String> {
-    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
-    let mut head = Vec::new();
-    // Byte by byte, once per connection: what follows the head belongs to the tunnel.
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() == 8 * 1024 {
-            return Err("its answer has no end".into());
-        }
-        head.push(stream.read_u8().await.map_err(|error| format!("it hung up: {error}"))?);
-    }
-    let status = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or_default().to_owned();
-    if status.starts_with('2') { Ok(()) } else { Err(format!("it answered {}", status.escape_debug())) }
 }
 
 /// An open connection.

@@ -14,8 +14,6 @@ use std::time::Duration;
 pub struct Connection {
     /// How long looking up the name, connecting and the TLS handshake may take together. `5s` by default.
     pub connect_timeout: Span,
-    /// Goes through this HTTP proxy (`http://proxy:3128`). None by default; `HTTP_PROXY` and its kin are not read.
-    pub proxy: Option<String>,
     /// Trusts the authorities in this PEM file besides the system's own.
     pub ca_file: Option<PathBuf>,
     /// Shows this certificate (PEM, chain included) to a server that asks for one. Needs `client_key`.
@@ -30,7 +28,6 @@ impl Default for Connection {
     fn default() -> Self {
         Connection {
             connect_timeout: Span(Duration::from_secs(5)),
-            proxy: None,
             ca_file: None,
             client_cert: None,
             client_key: None,

@@ -113,7 +113,9 @@ pub(super) fn classify(answer: &Answer<'_>) -> Trouble {
             }
             None => pause("check the URL: this path takes no POST"),
         },
-        407 => pause("check `connection.proxy`: it wants a key, which cannot be given here"),
+        407 => {
+            pause("a proxy stands in between, and proxies are not supported: give an address that is reached directly")
+        }
         415 => match coding {
             Some(coding) => pause(&format!("it may not understand {coding}; try `compress = \"none\"`")),
             None => pause("check the URL: this path takes messages in another format"),

@@ -60,7 +60,7 @@ impl Router {
     /// The next message it received, which must be of one frame.
     pub fn message(&self) -> String {
         let line = self.line();
-        let frames: Vec<String> = strings(&line);
+        let frames = frames(&line);
         assert_eq!(frames.len(), 1, "{line}");
         frames.into_iter().next().unwrap()
     }
@@ -82,33 +82,14 @@ impl Drop for Router {
     }
 }
 
-/// A JSON list of strings, as the router writes it. (No JSON library: messages in these tests need two escapes.)
-fn strings(line: &str) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut chars = line.chars();
-    while let Some(next) = chars.next() {
-        if next != '"' {
-            continue;
-        }
-        let mut text = String::new();
-        loop {
-            match chars.next().expect("a closing quote") {
-                '"' => break,
-                '\\' => match chars.next().expect("an escaped character") {
-                    'n' => text.push('\n'),
-                    other => text.push(other),
-                },
-                other => text.push(other),
-            }
-        }
-        all.push(text);
-    }
-    all
+/// The frames in a line of the router.
+pub fn frames(line: &str) -> Vec<String> {
+    serde_json::from_str(line).expect("a JSON list of texts")
 }
 
 /// An interpreter that has pyzmq.
 pub fn python() -> PathBuf {
-    PathBuf::from("/tmp/uz/v/bin/python")
+    metlog_testkit::python(&["pyzmq"])
 }
 
 /// An endpoint nobody uses.
