@@ -13,18 +13,26 @@ pub mod tower;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 
-use crate::site::{self, Kind, Meta, Site};
+use crate::site::{self, Site};
 use metlog_message::wire;
 
 /// A site whose fields travel as one map, since their names are only known at run time.
-const fn open_site(kind: Kind, name: &'static str, fields: &'static [&'static str], level: &'static str) -> Site {
-    let (text, text_args) = match kind {
-        Kind::Log(_) => ("{}", 1),
-        Kind::Custom => ("", 0),
-        _ => ("", 1),
+macro_rules! open_site {
+    ($kind:expr, $name:literal, $fields:expr, $level:literal) => {
+        $crate::site::Site::new($crate::site::Meta {
+            kind: $kind,
+            name: $name,
+            text: if matches!($kind, Kind::Log(_)) { "{}" } else { "" },
+            text_args: if matches!($kind, Kind::Custom) { 0 } else { 1 },
+            fields: $fields,
+            level: $level,
+            module: module_path!(),
+            file: file!(),
+            line: line!(),
+        })
     };
-    Site::new(Meta { kind, name, text, text_args, fields, level, module: "", file: "", line: 0 })
 }
+use open_site;
 
 /// The site's word, also the first time.
 #[inline]
@@ -117,19 +125,19 @@ mod leveled {
     }
 
     const FIELDS: &[&str] = &["fields"];
-    static ERROR: Site = open_site(Kind::Log(Severity::Error), "", FIELDS, "");
-    static WARN: Site = open_site(Kind::Log(Severity::Warning), "", FIELDS, "");
-    static INFO: Site = open_site(Kind::Log(Severity::Informational), "", FIELDS, "");
-    static DEBUG: Site = open_site(Kind::Log(Severity::Debug), "", FIELDS, "");
-    static TRACE: Site = open_site(Kind::Log(Severity::Debug), "", FIELDS, "trace");
+    static ERROR: Site = open_site!(Kind::Log(Severity::Error), "", FIELDS, "");
+    static WARN: Site = open_site!(Kind::Log(Severity::Warning), "", FIELDS, "");
+    static INFO: Site = open_site!(Kind::Log(Severity::Informational), "", FIELDS, "");
+    static DEBUG: Site = open_site!(Kind::Log(Severity::Debug), "", FIELDS, "");
+    static TRACE: Site = open_site!(Kind::Log(Severity::Debug), "", FIELDS, "trace");
 
     /// The same with the target as logger.
     const LOGGER: &[&str] = &["logger", "fields"];
-    static ERROR_OF: Site = open_site(Kind::Log(Severity::Error), "", LOGGER, "");
-    static WARN_OF: Site = open_site(Kind::Log(Severity::Warning), "", LOGGER, "");
-    static INFO_OF: Site = open_site(Kind::Log(Severity::Informational), "", LOGGER, "");
-    static DEBUG_OF: Site = open_site(Kind::Log(Severity::Debug), "", LOGGER, "");
-    static TRACE_OF: Site = open_site(Kind::Log(Severity::Debug), "", LOGGER, "trace");
+    static ERROR_OF: Site = open_site!(Kind::Log(Severity::Error), "", LOGGER, "");
+    static WARN_OF: Site = open_site!(Kind::Log(Severity::Warning), "", LOGGER, "");
+    static INFO_OF: Site = open_site!(Kind::Log(Severity::Informational), "", LOGGER, "");
+    static DEBUG_OF: Site = open_site!(Kind::Log(Severity::Debug), "", LOGGER, "");
+    static TRACE_OF: Site = open_site!(Kind::Log(Severity::Debug), "", LOGGER, "trace");
 
     impl Level {
         /// The site that speaks for this level.
@@ -212,9 +220,7 @@ mod leveled {
         if !target_as_logger {
             members.put_str("target", place.target);
         }
-        if has_location(site::client_of(word)) {
-            put_location(members, place);
-        }
+        place.put(members, word);
         around(members);
         let payload = std::str::from_utf8(payload).unwrap_or_default();
         let (payload, fields) = (Arg::Str(payload), Arg::Json(members.finish()));
@@ -225,18 +231,24 @@ mod leveled {
         }
     }
 
-    /// All three, also where unknown: they stand in the place of the site's own, which are the bridge's.
-    fn put_location(members: &mut Members, place: &Place<'_>) {
-        let text = |out: &mut Vec<u8>, text: Option<&str>| match text {
-            Some(text) => wire::write_str(out, text),
-            None => out.extend_from_slice(b"null"),
-        };
-        members.put("module", |out| text(out, place.module));
-        members.put("file", |out| text(out, place.file));
-        members.put("line", |out| match place.line {
-            Some(line) => wire::write_u64(out, line.into()),
-            None => out.extend_from_slice(b"null"),
-        });
+    impl Place<'_> {
+        /// If the client wants to know: all three, also where unknown, since they stand in the place of the site's own,
+        /// which are the bridge's.
+        pub fn put(&self, members: &mut Members, word: u64) {
+            if !has_location(site::client_of(word)) {
+                return;
+            }
+            let text = |out: &mut Vec<u8>, text: Option<&str>| match text {
+                Some(text) => wire::write_str(out, text),
+                None => out.extend_from_slice(b"null"),
+            };
+            members.put("module", |out| text(out, self.module));
+            members.put("file", |out| text(out, self.file));
+            members.put("line", |out| match self.line {
+                Some(line) => wire::write_u64(out, line.into()),
+                None => out.extend_from_slice(b"null"),
+            });
+        }
     }
 
     /// Whether this client wants to know where. Remembered for the client that was asked about last, because finding a

@@ -14,7 +14,8 @@ mod shown;
 
 use crate::{Client, Error, Setup};
 use metlog_message::Value;
-use metlog_settings::{Environment, Layers, Node, Problem, Problems};
+pub use metlog_settings::Environment;
+use metlog_settings::{Layers, Node, Problem, Problems};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

@@ -58,10 +58,14 @@ pub use setup::Setup;
 pub use stats::{Report, SenderStats, Stats};
 pub use timer::{Timer, measure, measure_async};
 
+#[cfg(feature = "cef")]
+pub use metlog_cef as cef;
 #[cfg(feature = "debug")]
 pub use metlog_debug as debug;
 #[cfg(feature = "filters")]
 pub use metlog_filters as filters;
+#[cfg(feature = "procinfo")]
+pub use metlog_procinfo as procinfo;
 
 #[cfg(feature = "log")]
 pub use bridges::log;

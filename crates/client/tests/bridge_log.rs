@@ -47,7 +47,7 @@ fn records_become_messages() {
     // Another configuration of the same client: the place is wanted, and nothing below a warning.
     let next = common::Kept::new();
     let setup = Setup::new("again").location(true).filter(metlog::filters::SeverityMax::new(Severity::Warning));
-    client.setup(setup.sender(next.sender())).expect("opens");
+    let _ = client.setup(setup.sender(next.sender())).expect("opens");
     assert!(log::log_enabled!(log::Level::Warn) && !log::log_enabled!(log::Level::Info));
     log::info!("unwanted");
     log::warn!("wanted");

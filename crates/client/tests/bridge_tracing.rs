@@ -206,7 +206,7 @@ fn events_find_a_client_that_comes_later_and_one_that_is_set_up_anew() {
         settle(&first);
         assert_eq!(kept.len(), 1);
         let next = Kept::new();
-        first.setup(Setup::new("anew").location(true).sender(next.sender())).expect("opens");
+        let _ = first.setup(Setup::new("anew").location(true).sender(next.sender())).expect("opens");
         say();
         settle(&first);
         assert_eq!((kept.len(), next.len()), (1, 1));

@@ -12,9 +12,12 @@ use std::time::Duration;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The file. It is appended to, and made if it is not there; its folder must be.
+    /// The file. It is made if it is not there; its folder must be.
     #[serde(alias = "path")]
     pub filepath: PathBuf,
+    /// Whether what stands in the file stays there when it is opened.
+    #[serde(default = "append")]
+    pub append: bool,
     /// `json`: one line per message; `indented`: Metlog's own form.
     #[serde(default, alias = "formatter")]
     pub format: Format,
@@ -30,6 +33,10 @@ pub struct Config {
     /// How many rotated files are kept, `FILE.1` the youngest.
     #[serde(default = "keep")]
     pub keep: usize,
+}
+
+fn append() -> bool {
+    true
 }
 
 fn mode() -> String {
@@ -67,6 +74,7 @@ impl FileSender {
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, String> {
         Self::open(Config {
             filepath: path.into(),
+            append: true,
             format: Format::Json,
             sync: false,
             mode: mode(),
@@ -88,6 +96,11 @@ impl FileSender {
             self.text.push(b'\n');
             self.ends.push(self.text.len());
         }
+    }
+
+    fn sync(&mut self) -> Result<(), SendError> {
+        let synced = self.target.sync();
+        synced.map_err(|error| SendError::retry(format!("{}: {error}", self.target.path().display())))
     }
 
     fn rotate_for(&mut self, coming: usize) -> Result<(), SendError> {
@@ -129,14 +142,14 @@ impl Sender for FileSender {
         })?;
         if self.sync {
             // What is not known to be on the disk is written again: twice is better than not at all.
-            self.target.sync().map_err(|error| SendError::retry(format!("{name}: {error}")))?;
+            self.sync()?;
         }
         Ok(())
     }
 
     fn close(&mut self, _within: Duration) -> Result<(), SendError> {
         // The system writes out what it holds; waiting for the disk is worth it once, at the end.
-        self.target.sync().map_err(|error| SendError::retry(format!("{}: {error}", self.target.path().display())))
+        self.sync()
     }
 }
 
@@ -147,7 +160,13 @@ impl Configured for FileSender {
         let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o777);
         let mode = mode.ok_or_else(|| format!("`mode` is `{}`; expected permissions such as `0640`", config.mode))?;
         let path = config.filepath;
-        let target = Target::open(path.clone(), mode).map_err(|error| {
+        let opened = Target::open(path.clone(), mode).and_then(|mut target| {
+            if !config.append {
+                target.empty()?;
+            }
+            Ok(target)
+        });
+        let target = opened.map_err(|error| {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
             match folder {
                 Some(folder) => format!("{} cannot be opened: there is no folder {}", path.display(), folder.display()),

@@ -1,7 +1,7 @@
 //! The open file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,12 @@ pub struct Target {
     mode: u32,
     file: Option<File>,
     looked: Instant,
-    /// Bytes in the file, by our own count.
+    /// Bytes in the file: as last looked at, and our own since.
     len: u64,
     /// A line was cut short and could not be taken back: the next write begins with a newline.
     torn: bool,
+    /// The file's entry in its folder may not be on the disk yet.
+    fresh: bool,
 }
 
 /// How far a write came before it failed.
@@ -31,9 +33,20 @@ pub struct Broken {
 impl Target {
     /// Opens or makes the file.
     pub fn open(path: PathBuf, mode: u32) -> std::io::Result<Self> {
-        let mut target = Target { path, mode, file: None, looked: Instant::now(), len: 0, torn: false };
+        let mut target = Target { path, mode, file: None, looked: Instant::now(), len: 0, torn: false, fresh: false };
         target.reopen()?;
         Ok(target)
+    }
+
+    /// Empties the file.
+    pub fn empty(&mut self) -> std::io::Result<()> {
+        match &self.file {
+            // Pipes and devices hold nothing to throw away.
+            Some(file) if file.metadata()?.is_file() => file.set_len(0)?,
+            _ => {}
+        }
+        (self.len, self.torn) = (0, false);
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {
@@ -50,30 +63,32 @@ impl Target {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.mode);
         let file = options.open(&self.path)?;
-        self.len = file.metadata()?.len();
+        let about = file.metadata()?;
+        self.len = about.len();
         self.looked = Instant::now();
-        self.torn = false;
+        self.torn = about.is_file() && ends_amid_line(&self.path, self.len);
+        self.fresh = true;
         self.file = Some(file);
         Ok(())
     }
 
     /// Lets go of the file if it was renamed or removed: whoever rotates it expects a new one at its path.
     fn follow(&mut self) {
-        if self.looked.elapsed() < LOOK_EVERY {
-            return;
-        }
         self.looked = Instant::now();
-        if let Some(file) = &self.file
-            && !is_at(file, &self.path)
-        {
-            self.file = None;
+        if let Some(file) = &self.file {
+            match in_place(file, &self.path) {
+                Some(len) => self.len = len,
+                None => self.file = None,
+            }
         }
     }
 
     /// Appends whole lines, with one system call if the system takes them at once. After an error the file ends where
     /// a line ends, as far as that can be brought about.
     pub fn append(&mut self, lines: &[u8]) -> Result<(), Broken> {
-        self.follow();
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.follow();
+        }
         let nothing = |error| Broken { written: 0, error };
         if self.file.is_none() {
             self.reopen().map_err(nothing)?;
@@ -109,16 +124,29 @@ impl Target {
     }
 
     /// Waits until what was written is on the disk.
-    pub fn sync(&self) -> std::io::Result<()> {
-        match self.file.as_ref().map(File::sync_data) {
+    pub fn sync(&mut self) -> std::io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        match file.sync_data() {
             // Pipes and terminals have no disk to wait for.
-            Some(Err(error)) if error.kind() != ErrorKind::InvalidInput => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
+            _ => {}
         }
+        if std::mem::take(&mut self.fresh) {
+            // Without this a power failure may take a new file with it, whole. Not every system lets folders be
+            // synced; the file's own bytes are safe in any case.
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+        }
+        Ok(())
     }
 
     /// Moves `path` to `path.1`, `path.1` to `path.2` and so on, keeping so many, and begins a new file.
     pub fn rotate(&mut self, keep: usize) -> std::io::Result<()> {
+        self.follow();
+        if self.file.is_none() {
+            // Somebody else has just done so.
+            return self.reopen();
+        }
         let numbered = |number: usize| {
             let mut name = self.path.clone().into_os_string();
             name.push(format!(".{number}"));
@@ -140,14 +168,33 @@ impl Target {
     }
 }
 
+/// The file's size, if it still stands at its path.
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+fn in_place(file: &File, path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
-    let same = |a: std::fs::Metadata, b: std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    file.metadata().and_then(|open| Ok(same(open, std::fs::metadata(path)?))).unwrap_or(false)
+    let (open, there) = (file.metadata().ok()?, std::fs::metadata(path).ok()?);
+    ((open.dev(), open.ino()) == (there.dev(), there.ino())).then_some(open.len())
 }
 
 #[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
+fn in_place(file: &File, path: &Path) -> Option<u64> {
+    path.exists().then(|| file.metadata().ok())?.map(|about| about.len())
+}
+
+/// Whether the last line has no end, as after a crash amid a write.
+fn ends_amid_line(path: &Path, len: u64) -> bool {
+    let cut = || -> std::io::Result<bool> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(len.saturating_sub(1)))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if len == 0 || last == *b"\n" {
+            return Ok(false);
+        }
+        // It may be the line of another process that is just being written.
+        std::thread::sleep(Duration::from_millis(10));
+        Ok(file.metadata()?.len() == len)
+    };
+    // A file that may be written and not read is taken to be whole.
+    len > 0 && cut().unwrap_or(false)
 }

@@ -3,7 +3,7 @@
 use metlog_file::FileSender;
 use metlog_message::wire;
 use metlog_pipeline::{SendError, Sender, SenderEntry};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use metlog_testkit::{Arrived, Delivery, Peer, of_example, sample, settings};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -45,6 +45,9 @@ impl Peer for Folder {
         let all = std::fs::read_to_string(self.0.join("moved")).unwrap_or_default() + &self.read();
         all.lines().map(|line| Arrived::of_json(line.as_bytes())).collect()
     }
+    fn delivery(&self) -> Delivery {
+        Delivery::Exact
+    }
     /// A directory takes the file's place: it cannot be opened any more.
     fn stop(&mut self) -> bool {
         std::fs::rename(self.file(), self.0.join("moved")).expect("moved");
@@ -80,6 +83,52 @@ fn a_file_is_appended_to() {
 }
 
 #[test]
+fn an_old_file_is_kept_or_emptied_as_told() {
+    let folder = Folder::new();
+    let path = folder.file();
+    std::fs::write(&path, "{\"cut\": \"by a cra").expect("written");
+    FileSender::new(&path).expect("opens").send(&sample::lines(0, 2)).expect("written");
+    let text = folder.read();
+    assert_eq!(text.lines().next(), Some("{\"cut\": \"by a cra"), "ended, not glued to the next");
+    assert_eq!(numbers(text.split_once('\n').expect("two lines").1), [0, 1]);
+    FileSender::new(&path).expect("opens").send(&sample::lines(2, 1)).expect("written");
+    assert_eq!(folder.read().lines().count(), 4, "a whole file gets no more newlines");
+    open(&format!("path = {path:?}\nappend = false")).expect("opens").send(&sample::lines(9, 1)).expect("written");
+    assert_eq!(numbers(&folder.read()), [9]);
+}
+
+/// Two processes, each this test run again inside.
+#[test]
+fn lines_of_several_processes_stay_whole() {
+    const INSIDE: &str = "METLOG_FILE_FROM";
+    if let Some(told) = std::env::var_os(INSIDE) {
+        let told = told.into_string().expect("UTF-8");
+        let (from, path) = told.split_once(' ').expect("a number and a path");
+        let from: u64 = from.parse().expect("a number");
+        let mut sender = FileSender::new(path).expect("opens");
+        for batch in 0..50 {
+            sender.send(&sample::lines(from + batch * 40, 40)).expect("written");
+        }
+        return;
+    }
+    let folder = Folder::new();
+    let again = |from: u64| {
+        let mut inside = std::process::Command::new(std::env::current_exe().expect("a path"));
+        inside.args(["--exact", "lines_of_several_processes_stay_whole"]);
+        inside.env(INSIDE, format!("{from} {}", folder.file().display())).stdout(std::process::Stdio::null());
+        inside.spawn().expect("runs")
+    };
+    for mut child in [again(0), again(10_000), again(20_000)] {
+        assert!(child.wait().expect("ends").success());
+    }
+    let mut all = numbers(&folder.read());
+    assert_eq!(all.len(), 6000);
+    all.sort_by_key(|number| number / 10_000);
+    let expected = [0..2000, 10_000..12_000, 20_000..22_000].into_iter().flatten();
+    assert!(all.into_iter().eq(expected), "each process's in their order");
+}
+
+#[test]
 fn rotation_by_others_is_followed() {
     let folder = Folder::new();
     let mut sender = FileSender::new(folder.file()).expect("opens");
@@ -111,6 +160,20 @@ fn it_rotates_by_itself_when_told() {
     let kept = [numbers(&read(".2")), numbers(&read(".1")), numbers(&read(""))].concat();
     assert_eq!(kept.last(), Some(&59));
     assert!(kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "in order, none missing: {kept:?}");
+}
+
+#[test]
+fn its_own_rotation_copes_with_others() {
+    let folder = Folder::new();
+    let path = folder.file();
+    let mut sender = open(&format!("path = {path:?}\nrotate_bytes = '3 kB'\nkeep = 0")).expect("opens");
+    sender.send(&sample::lines(0, 8)).expect("written");
+    std::fs::remove_file(&path).expect("removed");
+    sender.send(&sample::lines(8, 8)).expect("where there is nothing to move away");
+    assert_eq!(numbers(&folder.read()), (8..16).collect::<Vec<_>>());
+    sender.send(&sample::lines(100, 40)).expect("larger than the limit, whole, alone");
+    assert_eq!(numbers(&folder.read()), (100..140).collect::<Vec<_>>());
+    assert_eq!(std::fs::read_dir(&folder.0).expect("there").count(), 1, "none is kept");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use metlog_http::{
-    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Reply, Taken, Trouble,
+    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Reply, Taken,
 };
 use metlog_message::{Lines, Value, wire};
 use metlog_pipeline::registry::Configured;

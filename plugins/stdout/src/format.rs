@@ -31,29 +31,34 @@ impl Format {
                 out.push(b'\n');
             }),
             Format::Indented => Box::new(|message, out| {
-                decoded(message, out, wire::indented);
+                match decode(message) {
+                    Some(message) => wire::indented(out, &message),
+                    None => out.extend_from_slice(message),
+                }
                 out.push(b'\n');
             }),
             Format::Text => Box::new(move |message, out| {
-                decoded(message, out, |out, message| text(out, message, colour));
+                match decode(message) {
+                    Some(message) => text(out, &message, colour),
+                    None => escaped(out, &String::from_utf8_lossy(message)),
+                }
                 out.push(b'\n');
             }),
         }
     }
 }
 
-/// Whether people who look at standard output want colours.
-pub(crate) fn colours() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
+/// Whether people who look at this stream want colours.
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let unable = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    !refused && !unable && stream.is_terminal()
 }
 
-/// A message that cannot be read is written as it is: it is one line in any case.
-fn decoded(message: &[u8], out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>, &Message)) {
+/// None for what is nested too deep to be read; it is written as it is, one line in any case.
+fn decode(message: &[u8]) -> Option<Message> {
     let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
-    match wire::read(message, &limits) {
-        Ok(read) => write(out, &read.message),
-        Err(_) => out.extend_from_slice(message),
-    }
+    Some(wire::read(message, &limits).ok()?.message)
 }
 
 fn text(out: &mut Vec<u8>, message: &Message, colour: bool) {
@@ -80,7 +85,12 @@ fn text(out: &mut Vec<u8>, message: &Message, colour: bool) {
             Some(text) if !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "._-/:@".contains(c)) => {
                 escaped(out, text)
             }
-            _ => wire::write_value(out, value),
+            _ => {
+                let mut json = Vec::new();
+                wire::write_value(&mut json, value);
+                // JSON lets pass what a terminal obeys: the control characters from U+007F to U+009F.
+                escaped(out, &String::from_utf8_lossy(&json));
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct StreamSender {
     text: Vec<u8>,
     /// Where each message ends in `text`.
     ends: Vec<usize>,
+    /// A line was cut short and could not be ended: the next write begins with a newline.
+    torn: bool,
 }
 
 impl StreamSender {
@@ -51,12 +53,24 @@ impl StreamSender {
         writer: impl Write + Send + 'static,
         formatter: impl FnMut(&[u8], &mut Vec<u8>) + Send + 'static,
     ) -> Self {
-        StreamSender { writer: Box::new(writer), formatter: Box::new(formatter), text: Vec::new(), ends: Vec::new() }
+        let (text, ends) = (Vec::new(), Vec::new());
+        StreamSender { writer: Box::new(writer), formatter: Box::new(formatter), text, ends, torn: false }
     }
 
     /// How many messages stand whole in the first `written` bytes; the next one is cut.
     fn whole(&self, written: usize) -> usize {
         self.ends.partition_point(|end| *end <= written)
+    }
+
+    /// After a failure: the reader shall see a line of its own cut short, not one glued to the next.
+    fn end_line(&mut self, written: usize) {
+        if written > 0 {
+            let mended = self.torn && written == 1;
+            self.torn = !mended && !self.ends.contains(&written);
+        }
+        if self.torn && self.writer.write(b"\n").is_ok_and(|count| count == 1) {
+            self.torn = false;
+        }
     }
 }
 
@@ -64,6 +78,9 @@ impl Sender for StreamSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
         self.text.clear();
         self.ends.clear();
+        if self.torn && !batch.is_empty() {
+            self.text.push(b'\n');
+        }
         for message in batch.iter() {
             (self.formatter)(message, &mut self.text);
             self.ends.push(self.text.len());
@@ -71,18 +88,16 @@ impl Sender for StreamSender {
         let mut written = 0;
         while let Some(rest) = self.text.get(written..).filter(|rest| !rest.is_empty()) {
             match self.writer.write(rest) {
-                Ok(0) => return Err(failed(self.whole(written), batch.len(), &ErrorKind::WriteZero.into())),
-                Ok(count) => written += count,
+                Ok(count) if count > 0 => written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    // The reader sees a line of its own cut short, not one glued to the next.
-                    if written > 0 && !self.ends.contains(&written) {
-                        let _ = self.writer.write(b"\n");
-                    }
+                result => {
+                    let error = result.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
+                    self.end_line(written);
                     return Err(failed(self.whole(written), batch.len(), &error));
                 }
             }
         }
+        self.torn = false;
         self.writer.flush().map_err(|error| failed(batch.len().saturating_sub(1), batch.len(), &error))
     }
 }
@@ -100,7 +115,10 @@ fn failed(done: usize, of: usize, error: &std::io::Error) -> SendError {
 impl Configured for StreamSender {
     type Config = StreamConfig;
     fn open(config: StreamConfig) -> Result<Self, String> {
-        let formatter = config.format.formatter(colours());
+        let formatter = config.format.formatter(match config.stream {
+            Stream::Stdout => colours(&std::io::stdout()),
+            Stream::Stderr => colours(&std::io::stderr()),
+        });
         Ok(match config.stream {
             Stream::Stdout => StreamSender::new(Unbuffered(std::io::stdout()), formatter),
             Stream::Stderr => StreamSender::new(std::io::stderr(), formatter),

@@ -3,7 +3,7 @@
 use metlog_message::{Lines, Message, Severity, Timestamp, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_stdout::{Format, StreamSender};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use metlog_testkit::{Arrived, Delivery, Peer, of_example, sample, settings};
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,7 @@ struct State {
     down: Option<ErrorKind>,
     /// Takes so many bytes and then breaks once.
     breaks_after: Option<usize>,
+    stays_broken: bool,
 }
 
 impl Write for Page {
@@ -30,6 +31,7 @@ impl Write for Page {
         match state.breaks_after {
             Some(0) => {
                 state.breaks_after = None;
+                state.down = state.stays_broken.then_some(ErrorKind::StorageFull);
                 Err(ErrorKind::StorageFull.into())
             }
             Some(left) => {
@@ -63,6 +65,9 @@ impl Peer for Writer {
     }
     fn arrived(&mut self) -> Vec<Arrived> {
         self.0.text().lines().map(|line| Arrived::of_json(line.as_bytes())).collect()
+    }
+    fn delivery(&self) -> Delivery {
+        Delivery::Exact
     }
     fn stop(&mut self) -> bool {
         self.0.0.lock().expect("no panic").down = Some(ErrorKind::StorageFull);
@@ -102,10 +107,14 @@ fn text_is_for_people_and_keeps_to_its_line() {
         let text = written(
             Format::Text,
             false,
-            &sample::message(1).payload(nasty.as_str()).logger(nasty).field("a", "\u{1b}[2J"),
+            &sample::message(1)
+                .payload(nasty.as_str())
+                .field(nasty.as_str(), nasty.as_str())
+                .field("list", vec![metlog_message::Value::from("\u{9b}2J\u{202e}\u{7f}")])
+                .logger(nasty),
         );
         assert_eq!(text.matches('\n').count(), 1, "{text:?}");
-        assert!(!text.trim_end().contains(|c: char| c.is_control()), "{text:?}");
+        assert!(!text.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
     }
 }
 
@@ -138,10 +147,34 @@ fn a_batch_is_one_call_and_a_break_in_the_middle_is_told_exactly() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_reason_to_fall_over() {
+fn a_cut_line_that_cannot_be_ended_is_ended_before_the_next() {
     let page = Page::default();
-    page.0.lock().expect("no panic").down = Some(ErrorKind::BrokenPipe);
-    let mut sender = StreamSender::new(page, Format::Json.formatter(false));
+    page.0.lock().expect("no panic").breaks_after = Some(10);
+    page.0.lock().expect("no panic").stays_broken = true;
+    let mut sender = StreamSender::new(page.clone(), Format::Json.formatter(false));
+    for _ in 0..2 {
+        let error = sender.send(&sample::lines(0, 3)).expect_err("broken");
+        assert!(matches!(error, SendError::Retry { done: 0, .. }), "{error:?}");
+    }
+    page.0.lock().expect("no panic").down = None;
+    sender.send(&sample::lines(0, 3)).expect("written");
+    let text = page.text();
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), (0..3).map(json).collect::<Vec<_>>(), "{text}");
+    assert_eq!(text.lines().next(), json(0).get(..10));
+    sender.send(&sample::lines(3, 1)).expect("written");
+    assert_eq!(page.text(), text + &json(3) + "\n");
+}
+
+fn json(number: u64) -> String {
+    String::from_utf8(sample::line(number)).expect("UTF-8")
+}
+
+#[test]
+fn a_closed_pipe_is_no_reason_to_fall_over() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut sender = StreamSender::new(writer, Format::Json.formatter(false));
+    sender.send(&sample::lines(0, 3)).expect("somebody could read it");
+    drop(reader);
     match sender.send(&sample::lines(0, 3)) {
         Err(SendError::Pause { why }) => assert!(why.contains("broken pipe"), "{why}"),
         other => panic!("{other:?}"),

@@ -19,6 +19,16 @@ pub(crate) struct Terms {
     pub nodelay: bool,
 }
 
+/// Why a write ended before its end.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// For people.
+    pub why: String,
+    /// So many bytes are still on their way to an end that is slow, not gone. Of a connection that broke, nothing
+    /// is: how much the other end had read before cannot be known.
+    pub on_its_way: usize,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -31,12 +41,16 @@ impl Connection {
     pub fn open(address: &Address, terms: &Terms) -> Result<Self, String> {
         let deadline = Instant::now() + terms.connect_timeout;
         let mut why = format!("{address} has no IP address");
-        for ip in address.look_up()? {
+        let ips = address.look_up()?;
+        for (tried, ip) in ips.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // Each gets its part of what is left: one that swallows everything must not keep the next from its turn.
+            let turns = u32::try_from(ips.len() - tried).unwrap_or(u32::MAX);
+            let turn = left / turns;
+            if turn.is_zero() {
                 return Err(format!("{address} did not answer within {:?}", terms.connect_timeout));
             }
-            let made = TcpStream::connect_timeout(&ip, left).and_then(|stream| {
+            let made = TcpStream::connect_timeout(ip, turn).and_then(|stream| {
                 prepare(&stream, terms)?;
                 Ok(stream)
             });
@@ -73,26 +87,29 @@ impl Connection {
         gone || self.stream.set_nonblocking(false).is_err()
     }
 
-    /// Hands all of it to the system. An error leaves open how much of it the other end will see, so the connection
-    /// is of no further use.
-    pub fn write_all(&mut self, bytes: &[u8], within: Duration) -> Result<(), String> {
+    /// Hands all of it to the system. After an error the connection is of no further use: its last line is torn.
+    pub fn write_all(&mut self, bytes: &[u8], within: Duration) -> Result<(), Stopped> {
         let deadline = Instant::now() + within;
         let mut rest = bytes;
+        let broke = |why: String| Stopped { why, on_its_way: 0 };
         while !rest.is_empty() {
+            let took = bytes.len() - rest.len();
+            let slow = || Stopped {
+                why: format!("{} took {took} of {} bytes in {within:?}", self.name, bytes.len()),
+                on_its_way: took,
+            };
             let left = deadline.saturating_duration_since(Instant::now());
-            let slow =
-                || format!("{} took {} of {} bytes in {within:?}", self.name, bytes.len() - rest.len(), bytes.len());
             if left.is_zero() {
                 return Err(slow());
             }
             let wrote = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(rest));
             match wrote {
-                Ok(0) => return Err(format!("{} takes no more bytes", self.name)),
+                Ok(0) => return Err(broke(format!("{} takes no more bytes", self.name))),
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(slow()),
-                    _ => return Err(format!("connection to {} broke: {error}", self.name)),
+                    _ => return Err(broke(format!("connection to {} broke: {error}", self.name))),
                 },
             }
         }

@@ -72,9 +72,15 @@ impl Sender for TcpSender {
             Some(connection) => connection,
             None => self.connect().map_err(SendError::retry)?,
         };
-        // After an error the connection is dropped and the batch goes again from its first line on the next one. How
-        // many lines the router really got before cannot be known: the system had taken them, which is not the same.
-        connection.write_all(batch.bytes(), self.terms.write_timeout).map_err(SendError::retry)?;
+        if let Err(stopped) = connection.write_all(batch.bytes(), self.terms.write_timeout) {
+            // Whole lines that are on their way to a slow end are not sent again, or a batch that takes it longer
+            // than the time-out would begin anew for ever. The torn one is, and so is everything after a break.
+            let done = whole_lines(batch, stopped.on_its_way);
+            if stopped.on_its_way > 0 {
+                connection.close();
+            }
+            return Err(SendError::retry_after_first(done, stopped.why));
+        }
         self.connection = Some(connection);
         Ok(())
     }
@@ -85,6 +91,18 @@ impl Sender for TcpSender {
         }
         Ok(())
     }
+}
+
+/// How many messages lie within the first `bytes` of a batch, newline included.
+fn whole_lines(batch: &Lines, bytes: usize) -> usize {
+    let mut end = 0;
+    batch
+        .iter()
+        .take_while(|line| {
+            end += line.len() + 1;
+            end <= bytes
+        })
+        .count()
 }
 
 impl Drop for TcpSender {

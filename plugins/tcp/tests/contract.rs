@@ -53,20 +53,58 @@ fn the_next_address_takes_over() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_costs_a_batch_no_more_than_its_time() {
-    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = silent.local_addr().expect("an address");
+fn a_peer_that_reads_too_slowly_gets_every_line_and_only_the_torn_one_twice() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
     let mut sender = open(&format!("address = '{address}'\nwrite_timeout = '300ms'")).expect("opens");
+    let batch = sample::lines(0, 1000);
     let began = Instant::now();
-    let failed = (0..2000).find_map(|at| sender.send(&sample::lines(at * 1000, 1000)).err());
-    assert!(began.elapsed() < Duration::from_secs(20));
-    match failed {
-        Some(SendError::Retry { why, done, .. }) => {
-            assert!(why.contains(&address.to_string()) && why.contains("300ms"), "{why}");
-            assert_eq!(done, 0, "what the system took may never have been read");
+    // The peer reads nothing at all until the connection's buffers are full.
+    let mut sent = 0;
+    let done = loop {
+        match sender.send(&batch) {
+            Ok(()) => sent += 1000,
+            Err(SendError::Retry { why, done, .. }) => {
+                assert!(why.contains(&address.to_string()) && why.contains("300ms"), "{why}");
+                break done;
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
-    }
+        assert!(began.elapsed() < Duration::from_secs(20), "a time limit of 300ms");
+    };
+    let mut rest = batch.clone();
+    rest.drop_first(done);
+    sender.send(&rest).expect("over a new connection");
+    sender.close(Duration::from_secs(1)).expect("closes");
+
+    let read = |listener: &TcpListener| {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).expect("an end, no reset");
+        text
+    };
+    let (first, second) = (read(&listener), read(&listener));
+    let whole = first.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(whole, sent + done, "what was said to be done arrived");
+    let torn = first.split(|byte| *byte == b'\n').next_back().expect("a piece");
+    assert!(rest.bytes().starts_with(torn) && torn.len() < sample::line(0).len() + 10);
+    assert_eq!(second, rest.bytes());
+}
+
+#[test]
+fn after_a_break_the_batch_goes_again_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut sender = open(&format!("address = '{}'", listener.local_addr().expect("an address"))).expect("opens");
+    sender.send(&sample::lines(0, 1)).expect("written");
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.read_exact(&mut [0; 200_000]).expect("so much of it");
+        // Closed over unread bytes, which resets it under the writer.
+    });
+    // 50 MB, far more than the connection's buffers hold.
+    let failed = sender.send(&sample::lines(0, 200_000));
+    reader.join().expect("read");
+    assert!(matches!(&failed, Err(SendError::Retry { done: 0, why, .. }) if why.contains("broke")), "{failed:?}");
 }
 
 #[test]

@@ -49,6 +49,32 @@ fn a_datagram_is_the_message_and_nothing_else() {
 }
 
 #[test]
+fn ipv6_works_like_ipv4() {
+    let socket = UdpSocket::bind("[::1]:0").expect("a free port");
+    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+    let port = socket.local_addr().expect("an address").port();
+    for host in ["::1", "[::1]"] {
+        let mut sender = open(&format!("host = '{host}'\nport = {port}")).expect("opens");
+        sender.send(&sample::lines(7, 1)).expect("sent");
+        let mut buffer = [0; 65_536];
+        let read = socket.recv(&mut buffer).expect("a datagram");
+        assert_eq!(&buffer[..read], sample::line(7));
+    }
+}
+
+#[test]
+fn a_list_may_be_lines_of_text_as_in_an_old_file() {
+    let peers = [UdpPeer::new(), UdpPeer::new()];
+    let ports: Vec<String> = peers.iter().map(|peer| peer.address().port().to_string()).collect();
+    let mut sender =
+        open(&format!("host = \"127.0.0.1\\nlocalhost\"\nport = \"{}\"", ports.join("\\n"))).expect("opens");
+    sender.send(&sample::lines(0, 3)).expect("sent");
+    for peer in &peers {
+        assert!(eventually(Duration::from_secs(5), || peer.datagrams().len() == 3), "{}", peer.datagrams().len());
+    }
+}
+
+#[test]
 fn every_destination_gets_everything_and_ports_pair_as_in_metlog() {
     let peers = [UdpPeer::new(), UdpPeer::new()];
     let ports: Vec<u16> = peers.iter().map(|peer| peer.address().port()).collect();

@@ -44,10 +44,10 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Instruments of one kind.
 const MOST: usize = 10_000;
 
-static COUNTER: Site = open_site(Kind::Counter, "", &["name", "rate", "fields"], "");
-static TIMER: Site = open_site(Kind::TimerSend, "", &["name", "rate", "fields"], "");
-static GAUGE: Site = open_site(Kind::Custom, "gauge", &["payload", "name", "fields"], "");
-static HISTOGRAM: Site = open_site(Kind::Custom, "histogram", &["payload", "name", "fields"], "");
+static COUNTER: Site = open_site!(Kind::Counter, "", &["name", "rate", "fields"], "");
+static TIMER: Site = open_site!(Kind::TimerSend, "", &["name", "rate", "fields"], "");
+static GAUGE: Site = open_site!(Kind::Custom, "gauge", &["payload", "name", "fields"], "");
+static HISTOGRAM: Site = open_site!(Kind::Custom, "histogram", &["payload", "name", "fields"], "");
 
 /// Makes a new recorder the program's, and sends its sums every ten seconds until the returned value goes.
 ///
@@ -141,35 +141,40 @@ impl Drop for Flusher {
 
 /// What an instrument is called.
 struct Label {
-    name: String,
-    /// The labels as JSON.
-    fields: String,
+    key: Key,
+    site: &'static Site,
     unit: Arc<OnceLock<Unit>>,
-    /// The same with the unit, once it is known.
+    /// The labels as JSON, before and after the unit became known.
+    plain: String,
     with_unit: OnceLock<String>,
 }
 
 impl Label {
     fn new(key: &Key, site: &'static Site, unit: Arc<OnceLock<Unit>>) -> Self {
-        let mut members = Members { reserved: site.meta.fields, ..Members::default() };
-        for label in key.labels() {
-            members.put_str(label.key(), label.value());
-        }
-        let fields = members.finish().to_owned();
-        Label { name: key.name().to_owned(), fields, unit, with_unit: OnceLock::new() }
+        Label { plain: fields(key, site, None), key: key.clone(), site, unit, with_unit: OnceLock::new() }
     }
 
-    fn fields(&self) -> &str {
-        let Some(unit) = self.unit.get() else { return &self.fields };
-        self.with_unit.get_or_init(|| {
-            let comma = if self.fields.len() > 2 { "," } else { "" };
-            let labels = self.fields.strip_prefix('{').unwrap_or("}");
-            if labels.contains("\"unit\":") {
-                return self.fields.clone();
-            }
-            format!("{{\"unit\":\"{}\"{comma}{labels}", unit.as_str())
+    fn name(&self) -> Arg<'_> {
+        Arg::Str(self.key.name())
+    }
+
+    fn fields(&self) -> Arg<'_> {
+        Arg::Json(match self.unit.get() {
+            Some(unit) => self.with_unit.get_or_init(|| fields(&self.key, self.site, Some(unit))),
+            None => &self.plain,
         })
     }
+}
+
+fn fields(key: &Key, site: &'static Site, unit: Option<&Unit>) -> String {
+    let mut members = Members { reserved: site.meta.fields, ..Members::default() };
+    for label in key.labels() {
+        members.put_str(label.key(), label.value());
+    }
+    if let Some(unit) = unit {
+        members.put_str("unit", unit.as_str());
+    }
+    members.finish().to_owned()
 }
 
 /// Instruments of one kind, and the units they were described with.
@@ -264,8 +269,8 @@ impl Sum {
         }
         let sum = self.pending.swap(0, Ordering::Relaxed);
         if sum > 0 && word & site::LIVE != 0 {
-            let fields = Arg::Json(self.label.fields());
-            thread::emit(&COUNTER, word, [Arg::U64(sum), Arg::Str(&self.label.name), Arg::F64(1.0), fields]);
+            let (name, fields) = (self.label.name(), self.label.fields());
+            thread::emit(&COUNTER, word, [Arg::U64(sum), name, Arg::F64(1.0), fields]);
         }
     }
 }
@@ -292,7 +297,7 @@ impl Latest {
             return;
         }
         let value = Arg::F64(f64::from_bits(self.bits.load(Ordering::Relaxed)));
-        thread::emit(&GAUGE, word, [value, Arg::Str(&self.label.name), Arg::Json(self.label.fields())]);
+        thread::emit(&GAUGE, word, [value, self.label.name(), self.label.fields()]);
     }
 }
 
@@ -321,12 +326,12 @@ impl HistogramFn for Values {
     fn record(&self, value: f64) {
         match self.label.unit.get().and_then(in_millis) {
             Some(factor) if is_wanted(&TIMER) => {
-                let (name, fields) = (Arg::Str(&self.as_timer.name), Arg::Json(&self.as_timer.fields));
+                let (name, fields) = (self.as_timer.name(), self.as_timer.fields());
                 thread::emit(&TIMER, TIMER.word(), [Arg::F64(value * factor), name, Arg::F64(1.0), fields]);
             }
             None if is_wanted(&HISTOGRAM) => {
-                let (name, fields) = (Arg::Str(&self.label.name), Arg::Json(self.label.fields()));
-                thread::emit(&HISTOGRAM, HISTOGRAM.word(), [Arg::F64(value), name, fields]);
+                let value = Arg::F64(value);
+                thread::emit(&HISTOGRAM, HISTOGRAM.word(), [value, self.label.name(), self.label.fields()]);
             }
             _ => {}
         }

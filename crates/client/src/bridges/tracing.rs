@@ -167,7 +167,7 @@ struct Kept {
     start: Option<u64>,
 }
 
-static TIMER: Site = open_site(Kind::Timer, "", &["name", "rate", "fields"], "");
+static TIMER: Site = open_site!(Kind::Timer, "", &["name", "rate", "fields"], "");
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
@@ -231,7 +231,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
             return;
         }
         draft(&TIMER, |Draft { members, .. }| {
-            members.put_str("target", span.metadata().target());
+            let meta = span.metadata();
+            let place = Place { target: meta.target(), module: meta.module_path(), file: meta.file(), line: meta.line() };
+            members.put_str("target", place.target);
+            place.put(members, word);
             put_spans(members, span.scope());
             let ticks = Arg::Ticks(now.saturating_sub(start));
             let name = Arg::Str(span.name());
@@ -290,9 +293,9 @@ impl Json<'_> {
             Json::Error(error) => return wire::write_str(out, &(&Trouble(&error)).chain()),
             Json::Debug(value) => {
                 out.push(b'"');
-                let failed = write!(Escaped(out), "{value:?}");
-                out.push(b'"');
-                return drop(failed);
+                // If the value's own code fails, what came before stays.
+                let _ = write!(Escaped(out), "{value:?}");
+                return out.push(b'"');
             }
         };
     }
