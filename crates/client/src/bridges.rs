@@ -106,7 +106,7 @@ use leveled::{Draft, Level, Place, draft, said};
 /// What the two bridges for log records share.
 #[cfg(any(feature = "log", feature = "tracing"))]
 mod leveled {
-    use super::{Members, is_wanted, open_site, word_of};
+    use super::{Members, is_wanted, word_of};
     use crate::arg::Arg;
     use crate::site::{Kind, Site};
     use crate::{engine, site, thread};

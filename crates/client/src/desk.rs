@@ -129,7 +129,8 @@ pub(crate) struct Desk {
     /// By site number.
     known: Vec<Option<Box<Known>>>,
     scratch: Vec<u8>,
-    harvest: Harvest,
+    /// When aggregates were sent last.
+    harvested: Instant,
     /// Methods that are called by the clock, with the time of the next call.
     methods: Vec<(Instant, String)>,
 }
@@ -138,8 +139,7 @@ impl Desk {
     pub fn new(core: Arc<Core>, outlets: Vec<Outlet>) -> Self {
         let now = Instant::now();
         let methods = core.intervals().into_iter().map(|(name, every)| (now + every, name)).collect();
-        let harvest = Harvest::new(core.number);
-        Desk { core, outlets, known: Vec::new(), scratch: Vec::new(), harvest, methods }
+        Desk { core, outlets, known: Vec::new(), scratch: Vec::new(), harvested: now, methods }
     }
 
     pub fn core(&self) -> &Core {
@@ -173,13 +173,13 @@ impl Desk {
         }
     }
 
-    /// Sends what the slots have gathered, if it is time.
-    pub fn aggregate(&mut self, sites: &[&'static Site], now: Timestamp, force: bool) {
-        let Some(interval) = self.core.aggregate else { return };
-        if !self.harvest.is_due(interval, force) {
+    /// Sends what the slots have gathered, if it is time or `force`d.
+    pub fn aggregate(&mut self, harvest: &mut Harvest, sites: &[&'static Site], now: Timestamp, force: bool) {
+        if !force && self.core.aggregate.is_none_or(|interval| self.harvested.elapsed() < interval) {
             return;
         }
-        for mut message in self.harvest.collect(sites, &self.core) {
+        self.harvested = Instant::now();
+        for mut message in harvest.collect(sites, &self.core) {
             message.timestamp = now;
             add(&self.core.stats.taken, 1);
             let mut json = Vec::with_capacity(256);

@@ -6,6 +6,7 @@
 use crate::client::Core;
 use crate::clock::{self, Wall};
 use crate::desk::Desk;
+use crate::harvest::Harvest;
 use crate::record::{self, Record};
 use crate::site::{self, Site};
 use crate::stats::add;
@@ -144,6 +145,7 @@ struct Engine {
     rings: Vec<Consumer>,
     sites: Vec<&'static Site>,
     desks: BTreeMap<u32, Desk>,
+    harvest: Harvest,
     pens: Pens,
 }
 
@@ -156,7 +158,7 @@ pub(crate) struct Pens {
 impl Engine {
     fn new() -> Self {
         let pens = Pens { wall: Wall::new(), time: TimestampWriter::default() };
-        Engine { rings: Vec::new(), sites: Vec::new(), desks: BTreeMap::new(), pens }
+        Engine { rings: Vec::new(), sites: Vec::new(), desks: BTreeMap::new(), harvest: Harvest::default(), pens }
     }
 
     fn run(mut self) {
@@ -208,7 +210,7 @@ impl Engine {
         };
         self.sites.extend(site::after(self.sites.len()));
         let tickets = self.desks.get_mut(&number).map(|desk| {
-            desk.aggregate(&self.sites, Timestamp::now(), true);
+            desk.aggregate(&mut self.harvest, &self.sites, Timestamp::now(), true);
             desk.flush()
         });
         if closing {
@@ -223,7 +225,7 @@ impl Engine {
         self.pens.wall.keep();
         let mut calls = Vec::new();
         for (number, desk) in &mut self.desks {
-            desk.aggregate(&self.sites, Timestamp::now(), false);
+            desk.aggregate(&mut self.harvest, &self.sites, Timestamp::now(), false);
             desk.hand_over(false);
             calls.extend(desk.due_methods().into_iter().map(|name| (*number, name)));
         }

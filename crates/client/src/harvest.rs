@@ -1,17 +1,16 @@
 //! Reading the slots: aggregated counters and timers become one message each per interval.
 
 use crate::client::Core;
+use crate::clock;
 use crate::site::{self, Kind, Site};
 use crate::slots::{self, Tally};
-use crate::{clock, site::AGGREGATE};
 use metlog_message::{Message, Value};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
-/// What was read so far, so that the next reading sends the difference.
+/// What was read so far, so that the next reading gives the difference. One for the process: slots outlive clients, and
+/// what was counted just before a call site changed hands is sent by its new client and not lost.
+#[derive(Default)]
 pub(crate) struct Harvest {
-    client: u32,
-    last: Instant,
     counts: HashMap<usize, Count>,
     times: HashMap<usize, Tally>,
 }
@@ -24,31 +23,12 @@ struct Count {
 }
 
 impl Harvest {
-    /// Starts from what the slots hold now: they outlive clients, and what was counted before belongs to the one before.
-    pub fn new(client: u32) -> Self {
-        let mut harvest = Harvest { client, last: Instant::now(), counts: HashMap::new(), times: HashMap::new() };
-        let sites = slots::all().iter().map(|block| block.len()).max().unwrap_or(0);
-        for number in 0..sites {
-            let (count, times) = total(number);
-            harvest.counts.insert(number, count);
-            if times.count > 0 {
-                harvest.times.insert(number, times);
-            }
-        }
-        harvest
-    }
-
-    pub fn is_due(&self, interval: Duration, force: bool) -> bool {
-        force || self.last.elapsed() >= interval
-    }
-
-    /// One message per counter and timer that was used since the last reading.
+    /// One message per counter and timer of this client that was used since the last reading. Whether the site still
+    /// adds up does not matter: a client that is closing has switched its sites off already.
     pub fn collect(&mut self, sites: &[&'static Site], core: &Core) -> Vec<Message> {
-        self.last = Instant::now();
         let mut messages = Vec::new();
         for (at, site) in sites.iter().enumerate() {
-            let word = site.word();
-            if word & AGGREGATE == 0 || site::client_of(word) != self.client {
+            if site::client_of(site.word()) != core.number || !site.meta.is_metric() {
                 continue;
             }
             let number = at + 1;

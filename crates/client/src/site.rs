@@ -4,8 +4,9 @@
 //! enabled call needs no other look-up. Whenever a client is set up, replaced or closed, every word is rewritten.
 
 use crate::client::Core;
+use crate::engine;
 use metlog_message::Severity;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The call does something: emit, or find out.
@@ -178,6 +179,8 @@ pub const fn dotted<const N: usize>(path: &str) -> [u8; N] {
 /// One macro call in the program.
 pub struct Site {
     word: AtomicU64,
+    /// Several clients use it.
+    shared: AtomicBool,
     /// What the compiler knows.
     pub meta: Meta,
 }
@@ -198,7 +201,7 @@ fn sites() -> MutexGuard<'static, Sites> {
 impl Site {
     /// Made by the macros.
     pub const fn new(meta: Meta) -> Self {
-        Site { word: AtomicU64::new(LIVE | UNKNOWN | SLOW), meta }
+        Site { word: AtomicU64::new(LIVE | UNKNOWN | SLOW), shared: AtomicBool::new(false), meta }
     }
 
     /// What the call has to do.
@@ -218,9 +221,15 @@ impl Site {
         self.word()
     }
 
-    /// The same for a call that names its client. A site used with several clients in turn comes here each time.
+    /// The same for a call that names its client. A site used with several clients in turn comes here each time, and
+    /// adds nothing up: its slots could not say whose they are.
     #[cold]
     pub fn known_for(&'static self, core: &Core) -> u64 {
+        let before = self.word();
+        let rival = client_of(before) != core.number && engine::client(client_of(before)).is_some();
+        if is_known(before) && rival {
+            self.shared.store(true, Ordering::Relaxed);
+        }
         let mut sites = sites();
         let number = if is_known(self.word()) { site_of(self.word()) } else { self.enter(&mut sites) };
         let word = judge(self, number, Some(core));
@@ -243,7 +252,10 @@ pub fn is_known(word: u64) -> bool {
 
 fn judge(site: &Site, number: u32, client: Option<&Core>) -> u64 {
     match client {
-        Some(core) => word(number, core.number, core.judge(&site.meta)),
+        Some(core) => {
+            let unwanted = if site.shared.load(Ordering::Relaxed) { AGGREGATE } else { 0 };
+            word(number, core.number, core.judge(&site.meta) & !unwanted)
+        }
         None => word(number, 0, 0),
     }
 }

@@ -145,6 +145,41 @@ fn aggregated_calls_lose_nothing() {
     }
 }
 
+#[test]
+fn aggregates_survive_a_new_set_up_and_the_end() {
+    let (client, first) = client(Setup::new("handed over").aggregate(ms(60_000)));
+    let second = common::Kept::new();
+    let count = || metlog::incr!(client: client, "hits");
+    (0..10).for_each(|_| count());
+    let report = client.setup(Setup::new("anew").aggregate(ms(60_000)).sender(second.sender())).expect("opens");
+    assert!(report.complete, "{report}");
+    (0..7).for_each(|_| count());
+    let report = client.shutdown(ms(2000));
+    assert!(report.complete, "{report}");
+    let messages = [first.messages(), second.messages()].concat();
+    let sum: i64 = messages.iter().map(|message| message.payload.to_text().parse::<i64>().expect("a number")).sum();
+    assert_eq!(sum, 17, "{messages:?}");
+    assert!(messages.len() <= 3, "added up: {messages:?}");
+}
+
+#[test]
+fn a_call_site_of_two_clients_adds_nothing_up() {
+    let (one, first) = client(Setup::new("one").aggregate(ms(20)));
+    let (two, second) = client(Setup::new("two").aggregate(ms(20)));
+    for _ in 0..50 {
+        for client in [&one, &two] {
+            metlog::incr!(client: client, "shared");
+        }
+    }
+    settle(&one);
+    settle(&two);
+    for kept in [first, second] {
+        let sum: i64 =
+            kept.messages().iter().map(|message| message.payload.to_text().parse::<i64>().expect("a number")).sum();
+        assert!((48..=52).contains(&sum), "but for the first call, which did not know yet: {sum}");
+    }
+}
+
 #[tokio::test]
 async fn closures_and_futures_are_measured() {
     let (client, kept) = client(Setup::new("measured"));

@@ -287,7 +287,7 @@ mod tests {
         for seed in 0..300 {
             let mut random = fastrand::Rng::with_seed(seed);
             let count = random.u32(1..200);
-            let bad: Vec<u32> = (0..count).filter(|_| random.u32(..) % 10 == 0).collect();
+            let bad: Vec<u32> = (0..count).filter(|_| random.u32(..).is_multiple_of(10)).collect();
             let mut delivery = Delivery::new(random.usize(1..64));
             let (mut taken, mut refused) = (Vec::new(), Vec::new());
             let mut waiting: Vec<u32> = (0..count).collect();

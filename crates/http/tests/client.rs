@@ -110,7 +110,9 @@ fn a_slow_answer_and_a_silent_host_cost_no_more_than_their_time() {
     };
     let mut client = client(&url, Options { connection, ..Options::default() });
     let began = Instant::now();
-    assert!(matches!(plain(&mut client), Err(Trouble::Retry { why, .. }) if why.contains("no connection within 200ms")));
+    assert!(
+        matches!(plain(&mut client), Err(Trouble::Retry { why, .. }) if why.contains("no connection within 200ms"))
+    );
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 

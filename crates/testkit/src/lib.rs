@@ -20,7 +20,7 @@ pub mod settings;
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
 pub use python::python;
-pub use settings::{of_example, settings};
+pub use settings::{ini_settings, of_example, settings};
 
 use std::time::{Duration, Instant};
 

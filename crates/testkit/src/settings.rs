@@ -11,6 +11,17 @@ pub fn settings(toml: &str) -> Node {
     layers.merge().unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// The options of one INI section as settings; `test.ini` is what problems call it, and its first line is a header.
+///
+/// # Panics
+/// If it is not INI.
+pub fn ini_settings(options: &str) -> Node {
+    let text = format!("[section]\n{options}");
+    let root = Layers::new(Environment::fixed([("", ""); 0])).ini("test.ini", &text, false).merge();
+    let root = root.unwrap_or_else(|problems| panic!("{problems}"));
+    root.get("section").cloned().expect("the section")
+}
+
 /// The settings in a plugin's example: its first sender, filter or plugin, without the name it is chosen by.
 ///
 /// # Panics

@@ -65,9 +65,9 @@ impl Capture {
         self.ring().lines.iter().cloned().collect()
     }
 
-    /// The messages, oldest first.
+    /// The messages, oldest first. One that is nested deeper than any receiver reads is among the lines only.
     pub fn messages(&self) -> Vec<Message> {
-        let limits = Limits { bytes: usize::MAX, ..Limits::default() };
+        let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
         self.lines().iter().filter_map(|line| Some(wire::read(line, &limits).ok()?.message)).collect()
     }
 
@@ -90,7 +90,8 @@ impl Sender for DebugSender {
         let mut ring = self.0.ring();
         let Ring { capacity, lines } = &mut *ring;
         for line in batch.iter().skip(batch.len().saturating_sub(*capacity)) {
-            if lines.len() >= *capacity {
+            // A configuration may have made it smaller meanwhile.
+            while lines.len() >= *capacity {
                 lines.pop_front();
             }
             lines.push_back(line.to_vec());

@@ -2,13 +2,16 @@
 
 use metlog_debug::Capture;
 use metlog_pipeline::{Sender, SenderEntry};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use metlog_testkit::{Arrived, Delivery, Peer, of_example, sample, settings};
 
 struct InMemory(Capture);
 
 impl Peer for InMemory {
     fn sender(&mut self) -> Box<dyn Sender> {
         Box::new(self.0.sender())
+    }
+    fn delivery(&self) -> Delivery {
+        Delivery::Exact
     }
     fn arrived(&mut self) -> Vec<Arrived> {
         self.0.lines().iter().map(|line| Arrived::of_json(line)).collect()
@@ -40,6 +43,16 @@ fn a_configuration_says_where_they_are() {
     let mut sender = open("name = 'mine'\ncapacity = 2").expect("opens");
     sender.send(&sample::lines(0, 3)).expect("kept");
     assert_eq!(Capture::named("mine").map(|capture| capture.len()), Some(2));
+    let mut both = [open("name = 'mine'\ncapacity = 5").expect("opens"), open("name = 'mine'").expect("opens")];
+    both[0].send(&sample::lines(10, 4)).expect("kept");
+    both[1].send(&sample::lines(20, 4)).expect("kept");
+    let numbers = || {
+        let mine = Capture::named("mine").expect("there");
+        mine.lines().iter().map(|line| Arrived::of_json(line).number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(), [1, 2, 10, 11, 12, 13, 20, 21, 22, 23], "one capture, as large as it was last told to be");
+    open("name = 'mine'\ncapacity = 2").expect("opens").send(&sample::lines(30, 1)).expect("kept");
+    assert_eq!(numbers(), [23, 30], "and as small");
     assert!(open("capacity = 0").err().is_some_and(|why| why.contains("`null`")));
     let entry = SenderEntry::find("debug").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))()

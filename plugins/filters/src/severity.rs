@@ -1,7 +1,8 @@
 use metlog_message::Severity;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Event, Filter, FilterEntry, inventory};
-use serde::de::{Error, Visitor};
+use serde::de::value::{I64Deserializer, MapAccessDeserializer, StrDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,13 +47,48 @@ impl Configured for SeverityMax {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TypeSeverityConfig {
-    /// For each type the least severe that passes, as a severity or as a table with `severity`.
-    pub types: BTreeMap<String, Limit>,
+    /// For each type the least severe that passes: a table of severities, or of tables with `severity` as in Metlog;
+    /// or, for INI, which has no tables, lines such as `oldstyle: 4`. Given twice, a type has the last one.
+    pub types: Limits,
+}
+
+/// For each type the least severe that passes.
+#[derive(Debug, Default)]
+pub struct Limits(BTreeMap<String, Severity>);
+
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Limits;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of types with a severity each, or lines such as `oldstyle: 4`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Limits, A::Error> {
+                let mut limits = Limits::default();
+                while let Some((kind, Limit(least))) = map.next_entry::<String, Limit>()? {
+                    limits.0.insert(kind, least);
+                }
+                Ok(limits)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Limits, A::Error> {
+                let mut limits = Limits::default();
+                while let Some(Line(kind, least)) = lines.next_element()? {
+                    limits.0.insert(kind, least);
+                }
+                Ok(limits)
+            }
+            fn visit_str<E: Error>(self, line: &str) -> Result<Limits, E> {
+                let Line(kind, least) = Line::deserialize(StrDeserializer::new(line))?;
+                Ok(Limits(BTreeMap::from([(kind, least)])))
+            }
+        }
+        from.deserialize_any(Forms)
+    }
 }
 
 /// A severity, or Metlog's table around it.
-#[derive(Debug)]
-pub struct Limit(pub Severity);
+struct Limit(Severity);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -63,20 +99,42 @@ impl<'de> Deserialize<'de> for Limit {
                 f.write_str("a severity, or a table with `severity`")
             }
             fn visit_i64<E: Error>(self, number: i64) -> Result<Limit, E> {
-                Severity::deserialize(serde::de::value::I64Deserializer::new(number)).map(Limit)
+                Severity::deserialize(I64Deserializer::new(number)).map(Limit)
             }
             fn visit_u64<E: Error>(self, number: u64) -> Result<Limit, E> {
                 self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
             }
             fn visit_str<E: Error>(self, name: &str) -> Result<Limit, E> {
-                Severity::deserialize(serde::de::value::StrDeserializer::new(name)).map(Limit)
+                Severity::deserialize(StrDeserializer::new(name)).map(Limit)
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Limit, A::Error> {
-                let config = SeverityConfig::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Limit, A::Error> {
+                let config = SeverityConfig::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Limit(config.severity))
             }
         }
         from.deserialize_any(Either)
+    }
+}
+
+/// `type: severity`. Types may hold colons, severities do not.
+struct Line(String, Severity);
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Line;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a type and a severity, such as `oldstyle: 4`")
+            }
+            fn visit_str<E: Error>(self, line: &str) -> Result<Line, E> {
+                let parts =
+                    line.rsplit_once(':').and_then(|(kind, least)| Some((kind.trim(), Severity::parse(least)?)));
+                let (kind, least) = parts.ok_or_else(|| E::invalid_value(Unexpected::Str(line), &self))?;
+                Ok(Line(kind.to_owned(), least))
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 
@@ -108,7 +166,7 @@ impl Filter for TypeSeverityMax {
 impl Configured for TypeSeverityMax {
     type Config = TypeSeverityConfig;
     fn open(config: TypeSeverityConfig) -> Result<Self, String> {
-        Ok(TypeSeverityMax::new(config.types.into_iter().map(|(kind, limit)| (kind, limit.0))))
+        Ok(TypeSeverityMax(config.types.0))
     }
 }
 

@@ -4,19 +4,7 @@
 //! column, and it keeps of the rest only what is inside `metadata`. So everything is made to fit here, and whatever
 //! had to be changed for that stands unchanged in `metadata`.
 //!
-//! | message | entry |
-//! |---|---|
-//! | severity 0, 1, 2 / 3 / 4 / 5, 6 / 7 | `level` `FATAL` / `ERROR` / `WARN` / `INFO` / `DEBUG` |
-//! | severity 7 with field `level` = `trace` | `level` `TRACE` |
-//! | payload | `message`; what is not text as its JSON |
-//! | field `created_at` if it is a number, else the timestamp | `created_at`, seconds |
-//! | field, else setting `service`, else the logger | `service` |
-//! | field, else setting `service_version`, `environment`, `log_type` | the same |
-//! | fields named like a text column | the same, as text |
-//! | field `method` | `method`, upper case |
-//! | field `duration_ms`, or the payload of a `timer` | `duration_ms` |
-//! | field `metadata` if it is an object, and all other fields | `metadata` |
-//! | the envelope | `metadata.metlog` (`_metlog` beside a field of that name) |
+//! The table is in the README.
 
 use metlog_http::event;
 use metlog_message::{Fields, Message, Value};
@@ -98,7 +86,7 @@ pub fn log_type(text: &str) -> Option<&'static str> {
 fn word(words: &[(&'static str, &[&str])], text: &str) -> Option<&'static str> {
     let text = text.trim();
     let is = |other: &&str| other.eq_ignore_ascii_case(text);
-    words.iter().find(|(word, others)| is(word) || others.iter().any(|other| is(other))).map(|(word, _)| *word)
+    words.iter().find(|(word, others)| is(word) || others.iter().any(&is)).map(|(word, _)| *word)
 }
 
 /// The entry of a message.

@@ -30,7 +30,12 @@ pub struct LoggingSender(Config);
 impl LoggingSender {
     fn log(&self, line: &[u8]) {
         let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
-        let Ok(read) = wire::read(line, &limits) else { return };
+        let target = if self.0.logger_name.is_empty() { "metlog" } else { &self.0.logger_name };
+        let Ok(read) = wire::read(line, &limits) else {
+            // Nested too deep to be told its type: shown whole rather than lost.
+            log::warn!(target: target, "{}", String::from_utf8_lossy(line));
+            return;
+        };
         let message = read.message;
         let has = |types: &[String]| types.iter().any(|known| known == "*" || *known == message.kind);
         let text = if has(&self.0.payload_types) {
@@ -40,7 +45,6 @@ impl LoggingSender {
         } else {
             return;
         };
-        let target = if self.0.logger_name.is_empty() { "metlog" } else { &self.0.logger_name };
         // The macro asks the installed logger whether it is enabled, and builds the record.
         log::log!(target: target, level(message.severity), "{text}");
     }

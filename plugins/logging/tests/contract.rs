@@ -4,7 +4,7 @@ use log::{Level, Log, Metadata, Record};
 use metlog_logging as _;
 use metlog_message::{Lines, Message, Severity, wire};
 use metlog_pipeline::{Sender, SenderEntry};
-use metlog_testkit::{Arrived, Peer, of_example, settings};
+use metlog_testkit::{Arrived, Delivery, Peer, of_example, settings};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -46,6 +46,9 @@ impl Peer for Installed {
     fn sender(&mut self) -> Box<dyn Sender> {
         open("json_types = '*'\npayload_types = []")
     }
+    fn delivery(&self) -> Delivery {
+        Delivery::Exact
+    }
     fn arrived(&mut self) -> Vec<Arrived> {
         LOGGED.lock().expect("no panic").iter().map(|(_, _, text)| Arrived::of_json(text.as_bytes())).collect()
     }
@@ -77,6 +80,15 @@ fn payloads_json_and_nothing_by_type() {
     assert_eq!(some[1].2, "5");
     let payloads = logged(&mut *open("payload_types = '*'"), &messages);
     assert_eq!(payloads.iter().map(|(_, _, text)| text.as_str()).collect::<Vec<_>>(), ["text", "5", ""]);
+}
+
+#[test]
+fn a_message_too_deep_to_be_read_is_shown_whole() {
+    let _turn = Installed::new();
+    let deep = (0..40).fold(metlog_message::Value::Null, |inner, _| vec![inner].into());
+    let all = logged(&mut *open("json_types = []"), &[Message::new("x").field("deep", deep)]);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].0 == Level::Warn && all[0].2.contains("[[[[null]]]]"), "{all:?}");
 }
 
 #[test]

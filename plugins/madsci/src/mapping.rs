@@ -1,18 +1,7 @@
 //! What a message is to a MADSci event manager: the body of one `POST /event`, in the form that the servers 0.5.2 and
 //! 0.8.1 both take.
 //!
-//! | message | event |
-//! |---|---|
-//! | `metlog_client` and `metlog_seq`, else chance | `event_id`, a ULID; the field `event_id` wins if it is one |
-//! | field `event_type`, else the type, if both servers know it; else `log_…` by severity | `event_type` |
-//! | severity 0, 1, 2 / 3 / 4 / 5, 6 / 7 | `log_level` 50 / 40 / 30 / 20 / 10 |
-//! | field `alert` if it is true or false, else type `alert` | `alert` |
-//! | timestamp | `event_timestamp`, UTC with its zone |
-//! | fields `node_id`, `experiment_id` … that are ULIDs | `source` |
-//! | fields `trace_id` (32 hexadecimal digits), `span_id` (16) | the same; server 0.5.2 ignores them |
-//! | payload | `event_data.message`; what is not text as its JSON |
-//! | all other fields | `event_data` |
-//! | the envelope | `event_data.metlog` (`_metlog` beside a field of that name) |
+//! The table is in the README.
 
 use crate::ulid;
 use metlog_http::event;

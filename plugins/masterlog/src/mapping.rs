@@ -1,16 +1,6 @@
 //! What a message is to Master Log: one event of `POST /api/v1/logs/batch`.
 //!
-//! | message | event |
-//! |---|---|
-//! | severity 0, 1, 2 / 3 / 4 / 5, 6 / 7 | `severity` `fatal` / `error` / `warn` / `info` / `debug` |
-//! | severity 7 with field `level` = `trace` | `severity` `trace` |
-//! | payload | `body`; what is not text as its JSON |
-//! | field `title`, else the body's first line, else the type | `title` |
-//! | field `tags`, a list or comma-separated text | `tags`: trimmed, without doubles, sorted |
-//! | fields `ttl_seconds`, `expires_at` | the same |
-//! | field `created_at`, else the timestamp | `created_at` |
-//! | all other fields | `metadata` |
-//! | the envelope | `metadata.metlog` (`_metlog` beside a field of that name) |
+//! The table is in the README.
 
 use metlog_http::event;
 use metlog_message::{Fields, Message, Value};

@@ -63,12 +63,14 @@ fn ipv6_works_like_ipv4() {
 }
 
 #[test]
-fn a_list_may_be_lines_of_text_as_in_an_old_file() {
+fn lists_may_be_lines_as_in_metlogs_files() {
     let peers = [UdpPeer::new(), UdpPeer::new()];
-    let ports: Vec<String> = peers.iter().map(|peer| peer.address().port().to_string()).collect();
-    let mut sender =
-        open(&format!("host = \"127.0.0.1\\nlocalhost\"\nport = \"{}\"", ports.join("\\n"))).expect("opens");
-    sender.send(&sample::lines(0, 3)).expect("sent");
+    let [first, second] = peers.each_ref().map(|peer| peer.address().port());
+    let text = format!("[udp]\nhost = 127.0.0.1\n    localhost\nport = {first}\n    {second}\n");
+    let file = metlog_settings::ini::read("metlog.ini", &text, false, &|_| None).expect("is INI");
+    let entry = SenderEntry::find("udp").expect("there");
+    let opener = (entry.read)(file.get("udp").expect("the section")).unwrap_or_else(|problems| panic!("{problems}"));
+    opener().expect("opens").send(&sample::lines(0, 3)).expect("sent");
     for peer in &peers {
         assert!(eventually(Duration::from_secs(5), || peer.datagrams().len() == 3), "{}", peer.datagrams().len());
     }

@@ -1,17 +1,6 @@
 //! What a message is to VictoriaLogs: one JSON line, checked against everything the server would lose without a word.
 //!
-//! | message | line |
-//! |---|---|
-//! | timestamp | `_time`, nanoseconds since 1970 as text: exact, and the only form that cannot be misread |
-//! | payload | `_msg`; what is not text as its JSON, and an object also as `payload`, so that its parts can be searched |
-//! | type, logger, severity | `type`, `logger`, `severity` |
-//! | severity's name | `level`, unless the caller has a field of that name |
-//! | `metlog_hostname`, `metlog_pid` | `hostname`, `pid` |
-//! | `metlog_client`, `metlog_seq` | the same; they find duplicates and gaps at query time |
-//! | fields | their own names, nested as they are: the server flattens with dots |
-//! | fields under a name that this table uses, and the server's own (`_stream`, `_stream_id`) | inside `fields` |
-//! | fields with a name over 128 bytes, dots and parents included | inside the list `long_names`, which the server keeps as JSON text |
-//! | unknown envelope keys | inside `envelope` |
+//! The table is in the README.
 
 use metlog_message::{Fields, Message, Timestamp, Value};
 use std::collections::HashSet;

@@ -1,14 +1,14 @@
 //! `zmq`: Metlog over ZeroMQ, its senders `zmq_pub` and `zmq_handshake_pub`.
 //!
 //! Metlog's wire is one single-frame message per message: compact JSON, no topic, the client connects and the router
-//! binds. The sockets are [`zeromq`]'s; what that crate lacks is made up for here, each in one module:
+//! binds. The sockets are `zeromq`'s; what that crate lacks is made up for here, each in one module:
 //!
-//! - [`frames`]: batches cut so that what is in hand is bounded in messages and in bytes
-//! - [`peers`]: whether anybody is connected, which an XPUB socket does not say
-//! - [`link`]: one socket to one endpoint: connects, waits for the subscription, publishes, reconnects
-//! - [`board`]: how each link is doing, seen from the thread that sends
-//! - [`publisher`]: the thread and the runtime all links live on, behind plain blocking calls
-//! - [`handshake`]: Metlog's REQ/REP handshake
+//! - `frames`: batches cut so that what is in hand is bounded in messages and in bytes
+//! - `peers`: whether anybody is connected, which an XPUB socket does not say
+//! - `link`: one socket to one endpoint: connects, waits for the subscription, publishes, reconnects
+//! - `board`: how each link is doing, seen from the thread that sends
+//! - `publisher`: the thread and the runtime all links live on, behind plain blocking calls
+//! - `handshake`: Metlog's REQ/REP handshake
 //!
 //! The publishing sockets are XPUB, not PUB. A subscriber cannot tell the difference. But this crate's PUB has queues
 //! of 100,000 messages that it silently drops from when they are full and silently forgets when it closes, and it

@@ -29,12 +29,13 @@ fn frames_on_the_wire_are_metlogs() {
         let mut connection = peer.accept();
         connection.greet("SUB");
         connection.subscribe();
-        [connection.frame(), connection.frame()]
+        ([connection.frame(), connection.frame()], connection)
     });
     let long = format!("{{\"payload\":\"{}\"}}", "x".repeat(300));
     sender.send(&["{}", &long].into_iter().collect()).unwrap();
     // Flags 0 for up to 255 bytes, flags 2 and eight bytes of length above; never MORE, never a topic.
-    assert_eq!(received.join().unwrap(), [(0, b"{}".to_vec()), (2, long.into_bytes())]);
+    let (frames, _connection) = received.join().unwrap();
+    assert_eq!(frames, [(0, b"{}".to_vec()), (2, long.into_bytes())]);
 }
 
 #[test]

@@ -86,6 +86,7 @@ const GROUPS: [(&str, &str, &str); 11] = [
 
 const CASES: &[Case] = &[
     Case { group: "log", name: "metlog", run: ours::log },
+    Case { group: "log", name: "metlog, 8 call sites in turn", run: ours::log_in_turn },
     Case { group: "log", name: "tracing + tracing-appender, JSON", run: peers::tracing_json },
     Case { group: "log", name: "log + ftlog, text", run: peers::ftlog },
     Case { group: "log", name: "slog-async, JSON", run: peers::slog_async },
@@ -94,6 +95,7 @@ const CASES: &[Case] = &[
     Case { group: "log-busy", name: "log + ftlog, text", run: peers::ftlog },
     Case { group: "log-busy", name: "slog-async, JSON", run: peers::slog_async },
     Case { group: "incr", name: "metlog incr!", run: ours::incr },
+    Case { group: "incr", name: "metlog incr!, 8 call sites in turn", run: ours::incr_in_turn },
     Case { group: "incr", name: "cadence, queued UDP", run: peers::cadence_incr },
     Case { group: "incr-busy", name: "metlog incr!", run: ours::incr },
     Case { group: "incr-busy", name: "cadence, queued UDP", run: peers::cadence_incr },
@@ -156,14 +158,13 @@ fn two_readings(plan: &Plan, _place: &Place) -> Outcome {
 }
 
 fn main() {
-    let mut words = Vec::new();
+    let (mut words, mut json, mut only) = (Vec::new(), false, None);
     // `cargo test --all-targets` runs this too, without Cargo's `--bench`: then it only shows that everything works.
-    let (mut plan, mut rounds, mut json, mut only) = (Plan::QUICK, 1, false, None);
-    let mut quick = false;
+    let (mut full, mut quick) = (false, false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--bench" => (plan, rounds) = (Plan::FULL, 5),
+            "--bench" => full = true,
             "--quick" => quick = true,
             "--json" => json = true,
             // How this program starts itself.
@@ -177,12 +178,10 @@ fn main() {
             _ => words.push(arg),
         }
     }
-    if quick {
-        (plan, rounds) = (Plan::QUICK, 1);
-    }
+    let quick = quick || !full;
     let result = match only {
-        Some(case) => run_case(&plan, &case),
-        None => run_all(rounds, rounds == 1, json, &words),
+        Some(case) => run_case(if quick { &Plan::QUICK } else { &Plan::FULL }, &case),
+        None => run_all(quick, json, &words),
     };
     if let Err(error) = result {
         fail(&error.to_string());
@@ -213,9 +212,13 @@ fn run_case(plan: &Plan, id: &str) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Runs all cases in turn, each in its own process, and prints the table.
-fn run_all(rounds: usize, quick: bool, json: bool, words: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+fn run_all(quick: bool, json: bool, words: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let rounds = if quick { 1 } else { 5 };
     let wanted = |case: &&Case| words.is_empty() || words.iter().any(|word| case.id().contains(word.as_str()));
     let cases: Vec<&Case> = CASES.iter().filter(wanted).collect();
+    if cases.is_empty() {
+        return Err(format!("no case has {} in its name", words.join(" or ")).into());
+    }
     let before = machine::load();
     let mut runs: Vec<Vec<Row>> = cases.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {

@@ -41,14 +41,38 @@ fn open(setup: Setup) -> Result<Client, metlog::Error> {
     Ok(client)
 }
 
-#[inline(always)]
-fn line(number: u64) {
-    metlog::info!("request served"; user_id = number, path = black_box("/api/v1/items"), took = number as f64 * 0.25);
+macro_rules! line {
+    ($number:expr) => {
+        metlog::info!("request served"; user_id = $number, path = black_box("/api/v1/items"), took = $number as f64 * 0.25)
+    };
+}
+
+/// Eight call sites in turn, as a program has many: the compiler then decides anew what it inlines.
+macro_rules! in_turn {
+    ($number:expr, $call:expr) => {
+        match $number % 8 {
+            0 => $call,
+            1 => $call,
+            2 => $call,
+            3 => $call,
+            4 => $call,
+            5 => $call,
+            6 => $call,
+            _ => $call,
+        }
+    };
 }
 
 pub fn log(plan: &Plan, place: &Place) -> Outcome {
     let client = open(Setup::new("bench").sender(ToFile(File::create(place.log())?)))?;
-    let numbers = measure::spread(plan, line);
+    let numbers = measure::spread(plan, |number| line!(number));
+    drop(client.shutdown(Duration::from_secs(10)));
+    Ok((numbers, place.missing(plan.spread_calls())?))
+}
+
+pub fn log_in_turn(plan: &Plan, place: &Place) -> Outcome {
+    let client = open(Setup::new("bench").sender(ToFile(File::create(place.log())?)))?;
+    let numbers = measure::spread(plan, |number| in_turn!(number, line!(number)));
     drop(client.shutdown(Duration::from_secs(10)));
     Ok((numbers, place.missing(plan.spread_calls())?))
 }
@@ -56,6 +80,12 @@ pub fn log(plan: &Plan, place: &Place) -> Outcome {
 pub fn incr(plan: &Plan, _place: &Place) -> Outcome {
     let client = open(Setup::new("bench").sender(NullSender))?;
     let numbers = measure::spread(plan, |_| metlog::incr!("requests"));
+    Ok((numbers, client.shutdown(Duration::from_secs(10)).stats.lost()))
+}
+
+pub fn incr_in_turn(plan: &Plan, _place: &Place) -> Outcome {
+    let client = open(Setup::new("bench").sender(NullSender))?;
+    let numbers = measure::spread(plan, |number| in_turn!(number, metlog::incr!("requests")));
     Ok((numbers, client.shutdown(Duration::from_secs(10)).stats.lost()))
 }
 
@@ -98,13 +128,13 @@ fn patient() -> Setup {
 
 pub fn far_null(plan: &Plan, _place: &Place) -> Outcome {
     let client = open(patient().sender(NullSender))?;
-    let numbers = measure::flow(plan, line, || drop(client.flush(Duration::from_secs(60))));
+    let numbers = measure::flow(plan, |number| line!(number), || drop(client.flush(Duration::from_secs(60))));
     Ok((numbers, client.shutdown(Duration::from_secs(10)).stats.lost()))
 }
 
 pub fn far_file(plan: &Plan, place: &Place) -> Outcome {
     let client = open(patient().sender(ToFile(File::create(place.log())?)))?;
-    let numbers = measure::flow(plan, line, || drop(client.flush(Duration::from_secs(60))));
+    let numbers = measure::flow(plan, |number| line!(number), || drop(client.flush(Duration::from_secs(60))));
     drop(client.shutdown(Duration::from_secs(10)));
     Ok((numbers, place.missing(plan.messages)?))
 }

@@ -363,11 +363,8 @@ impl ::metrics::Recorder for Recorder {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let make = |unit| Sum {
-            label: Label::new(key, &COUNTER, unit),
-            pending: AtomicU64::new(0),
-            seen: AtomicU64::new(0),
-        };
+        let make =
+            |unit| Sum { label: Label::new(key, &COUNTER, unit), pending: AtomicU64::new(0), seen: AtomicU64::new(0) };
         self.0.counters.get(key, make).map_or_else(Counter::noop, Counter::from_arc)
     }
 

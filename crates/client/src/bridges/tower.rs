@@ -196,9 +196,7 @@ fn is_plain(id: &str) -> bool {
 
 /// The trace id in `version-trace-parent-flags`. Later versions may add to its end, version ff does not exist.
 fn w3c(header: &str) -> Option<&str> {
-    let hex = |part: &str, len| {
-        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let hex = |part: &str, len| part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_set = |part: &str| part.bytes().any(|byte| byte != b'0');
     let mut parts = header.splitn(5, '-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -260,11 +258,10 @@ where
 {
     type Output = F::Output;
 
-    /// # Panics
-    /// When polled after it was ready, as futures may.
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let future = this.future.as_mut().as_pin_mut().expect("a future is not polled after it was ready");
+        // Empty only while it is dropped, when nobody polls.
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
         let result = ready!(this.watch.run(|| future.poll(cx)));
         this.watch.end(match &result {
             Ok(response) => Fate::Answered(response.status().as_u16()),

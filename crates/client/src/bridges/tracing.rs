@@ -232,7 +232,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
         }
         draft(&TIMER, |Draft { members, .. }| {
             let meta = span.metadata();
-            let place = Place { target: meta.target(), module: meta.module_path(), file: meta.file(), line: meta.line() };
+            let place =
+                Place { target: meta.target(), module: meta.module_path(), file: meta.file(), line: meta.line() };
             members.put_str("target", place.target);
             place.put(members, word);
             put_spans(members, span.scope());

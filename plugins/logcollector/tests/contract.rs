@@ -1,0 +1,257 @@
+//! The clauses of senders against a server as strict as log-collector's table, and what it gets word by word.
+
+use metlog_logcollector as _;
+use metlog_message::{Fields, Value, wire};
+use metlog_pipeline::{SendError, Sender, SenderEntry};
+use metlog_testkit::http::{Answer, HttpPeer, Request};
+use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[derive(Default)]
+struct State {
+    arrived: Vec<Arrived>,
+    refused: Vec<u64>,
+    pause: Duration,
+}
+
+struct Server {
+    http: HttpPeer,
+    state: Arc<Mutex<State>>,
+}
+
+impl Peer for Server {
+    fn sender(&mut self) -> Box<dyn Sender> {
+        open(&config(&self.http)).expect("opens")
+    }
+    fn arrived(&mut self) -> Vec<Arrived> {
+        self.state.lock().expect("a lock").arrived.clone()
+    }
+    fn stop(&mut self) -> bool {
+        self.http.stop();
+        true
+    }
+    fn start(&mut self) {
+        self.http.start();
+    }
+    fn slow_down(&mut self, pause: Duration) -> bool {
+        self.state.lock().expect("a lock").pause = pause;
+        true
+    }
+    fn refuse(&mut self, numbers: &[u64]) -> bool {
+        self.state.lock().expect("a lock").refused = numbers.to_vec();
+        true
+    }
+}
+
+fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
+    let entry = SenderEntry::find("logcollector").expect("there");
+    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
+}
+
+#[test]
+fn the_example_opens() {
+    let entry = SenderEntry::find("logcollector").expect("there");
+    (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
+}
+
+fn map(text: &[u8]) -> Fields {
+    match wire::read_value(text) {
+        Ok(Value::Map(map)) => map,
+        other => panic!("{other:?}: {}", String::from_utf8_lossy(text)),
+    }
+}
+
+fn text(map: &Fields, path: &str) -> String {
+    map.at(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text {path} in {map:?}")).to_owned()
+}
+
+fn number(map: &Fields, path: &str) -> u64 {
+    let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
+    number.try_into().expect("not negative")
+}
+
+fn config(peer: &HttpPeer) -> String {
+    format!("server_url = '{}'\nservice = 'checkout'", peer.url())
+}
+
+fn logs(request: &Request) -> Vec<Fields> {
+    let mut body = request.body.clone();
+    if request.header("content-encoding") == Some("gzip") {
+        body.clear();
+        flate2::read::GzDecoder::new(request.body.as_slice()).read_to_end(&mut body).expect("gzip");
+    }
+    let list = map(&body).get("logs").and_then(|logs| logs.as_list().map(<[Value]>::to_vec)).expect("`logs`");
+    list.iter().map(|one| one.as_map().expect("an entry").clone()).collect()
+}
+
+const LEVELS: &[&str] = &["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+const ENVIRONMENTS: &[&str] = &["production", "staging", "development", "test", "local"];
+const TYPES: &[&str] = &["BACKEND", "FRONTEND", "MOBILE", "IOT", "WORKER"];
+const METHODS: &[&str] = &["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+const COLUMNS: &[&str] = &[
+    "created_at",
+    "level",
+    "log_type",
+    "service",
+    "environment",
+    "service_version",
+    "trace_id",
+    "user_id",
+    "session_id",
+    "error_type",
+    "message",
+    "stack_trace",
+    "path",
+    "method",
+    "action_type",
+    "function_name",
+    "file_path",
+    "duration_ms",
+    "metadata",
+];
+
+/// Whether the table takes an entry and keeps all of it.
+fn fits(entry: &Fields) -> bool {
+    let is_one = |name: &str, words: &[&str]| words.contains(&text(entry, name).as_str());
+    let room = |name: &str, room: usize| {
+        entry.get(name).is_none_or(|value| value.as_str().is_some_and(|text| text.chars().count() <= room))
+    };
+    let mut written = Vec::new();
+    wire::write_value(&mut written, &Value::Map(entry.clone()));
+    !written.windows(6).any(|part| part == b"\\u0000")
+        && entry.iter().all(|(name, _)| COLUMNS.contains(&name))
+        && is_one("level", LEVELS)
+        && is_one("environment", ENVIRONMENTS)
+        && is_one("log_type", TYPES)
+        && entry.get("method").is_none_or(|_| is_one("method", METHODS))
+        && entry.get("created_at").is_some_and(|at| at.as_f64().is_some())
+        && entry.get("metadata").is_some_and(|data| data.as_map().is_some())
+        && [("service", 100), ("service_version", 50), ("trace_id", 32), ("user_id", 255), ("session_id", 100)]
+            .iter()
+            .all(|&(name, limit)| room(name, limit))
+        && [("error_type", 200), ("path", 500), ("action_type", 50), ("function_name", 300), ("file_path", 1000)]
+            .iter()
+            .all(|&(name, limit)| room(name, limit))
+}
+
+impl Server {
+    fn new() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = state.clone();
+        let http = HttpPeer::new(move |request| {
+            let mut state = shared.lock().expect("a lock");
+            assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/logs"));
+            assert_eq!(request.header("content-type"), Some("application/json"));
+            let entries = logs(request);
+            assert!(entries.len() <= 1000);
+            assert_eq!(request.header("content-encoding").is_some(), entries.len() >= 100);
+            let arrived: Vec<Arrived> = entries
+                .iter()
+                .map(|entry| Arrived { number: number(entry, "metadata.number"), payload: text(entry, "message") })
+                .collect();
+            // One odd value makes the whole copy into the table fail.
+            if !entries.iter().all(fits) {
+                return Answer::new(500, "{\"detail\":\"copy failed\"}");
+            }
+            if arrived.iter().any(|message| state.refused.contains(&message.number)) {
+                return Answer::new(400, "{\"detail\":\"one of them\"}").delay(state.pause);
+            }
+            let answer = format!("{{\"status\":\"ok\",\"count\":{}}}", arrived.len());
+            state.arrived.extend(arrived);
+            Answer::new(200, answer).delay(state.pause)
+        });
+        Server { http, state }
+    }
+
+    /// What becomes of a message.
+    fn entry_of(&self, message: &metlog_message::Message) -> Fields {
+        let mut batch = metlog_message::Lines::new();
+        batch.push_with(|line| wire::write(line, message));
+        open(&config(&self.http)).expect("opens").send(&batch).expect("taken");
+        logs(self.http.requests().last().expect("a request")).remove(0)
+    }
+}
+
+metlog_testkit::contract!(Server::new(); success nothing refusal slow flush gone_and_back close_with_dead_peer);
+
+/// The clause `content`, but for NUL, which PostgreSQL has no place for.
+#[test]
+fn content_arrives_without_its_nul() {
+    let mut server = Server::new();
+    let payloads = sample::nasty();
+    let mut batch = metlog_message::Lines::new();
+    for (at, payload) in payloads.iter().enumerate() {
+        batch.push_with(|line| wire::write(line, &sample::message(at as u64).payload(payload.as_str())));
+    }
+    server.sender().send(&batch).expect("taken");
+    for (arrived, payload) in server.arrived().iter().zip(&payloads) {
+        assert_eq!(arrived.payload, payload.replace('\0', ""));
+    }
+    assert_eq!(server.arrived().len(), payloads.len());
+}
+
+#[test]
+fn the_body_word_by_word() {
+    let server = Server::new();
+    open(&config(&server.http)).expect("opens").send(&sample::lines(0, 1)).expect("taken");
+    let expected = concat!(
+        r#"{"logs":[{"level":"INFO","message":"message 0","created_at":1795212050.0,"service":"checkout","#,
+        r#""service_version":"v0.0.0-dev","environment":"development","log_type":"BACKEND","metadata":{"number":0,"#,
+        r#""metlog":{"type":"contract","severity":5,"logger":"metlog.tests","hostname":"app01","pid":4711,"#,
+        r#""client":"00000000c0ffee00","seq":1,"timestamp":"2026-11-20T22:00:50.000000Z"}}}]}"#
+    );
+    assert_eq!(String::from_utf8_lossy(&server.http.requests()[0].body), expected);
+}
+
+#[test]
+fn odd_values_are_made_to_fit_and_stay_whole_in_the_metadata() {
+    let server = Server::new();
+    let message = sample::message(0)
+        .field("trace_id", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
+        .field("environment", "prod")
+        .field("method", "CONNECT")
+        .field("user_id", "u".repeat(300))
+        .field("path", "/".repeat(600))
+        .field("duration_ms", 1e12)
+        .field("memory_mb", 512)
+        .field("a\0b", "c\0d");
+    let entry = server.entry_of(&message);
+    assert_eq!(text(&entry, "trace_id"), "f81d4fae7dec11d0a76500a0c91e6bf6");
+    assert_eq!(text(&entry, "environment"), "production");
+    assert!(!entry.contains("method") && !entry.contains("user_id") && !entry.contains("duration_ms"));
+    assert_eq!(text(&entry, "metadata.method"), "CONNECT");
+    assert_eq!(text(&entry, "metadata.user_id").len(), 300, "the start of an id would be another id");
+    assert_eq!((text(&entry, "path").len(), text(&entry, "metadata.path").len()), (500, 600));
+    assert_eq!((number(&entry, "metadata.memory_mb"), text(&entry, "metadata.ab")), (512, "cd".into()));
+}
+
+#[test]
+fn only_200_is_success() {
+    let peer = HttpPeer::new(|_| Answer::new(200, "{\"status\":\"ok\",\"count\":2}"));
+    let mut sender = open(&config(&peer)).expect("opens");
+    for status in [201, 202, 204] {
+        peer.script([Answer::new(status, "")]);
+        assert!(
+            matches!(sender.send(&sample::lines(0, 2)), Err(SendError::Pause { why }) if why.contains("answers 200"))
+        );
+    }
+    sender.send(&sample::lines(0, 2)).expect("taken");
+    assert!(matches!(sender.send(&sample::lines(0, 3)), Err(SendError::Refuse { which, .. }) if which.is_empty()));
+}
+
+#[test]
+fn variables_stand_in_and_settings_are_checked() {
+    use metlog_logcollector::{Config, LogCollectorSender};
+    use metlog_settings::Environment;
+    let server = Server::new();
+    let url = format!("{}/", server.http.url());
+    let variables = [("LOG_SERVER_URL", url.as_str()), ("SERVICE_NAME", "shop"), ("ENVIRONMENT", "of a stranger")];
+    let mut sender = LogCollectorSender::open_with(Config::default(), &Environment::fixed(variables)).expect("opens");
+    sender.send(&sample::lines(0, 1)).expect("taken");
+    let entry = logs(&server.http.requests()[0]).remove(0);
+    assert_eq!((text(&entry, "service"), text(&entry, "environment")), ("shop".into(), "development".into()));
+    let told = open("environment = 'moon'").err().expect("refused");
+    assert!(told.contains("`staging`"), "{told}");
+}
