@@ -1,12 +1,12 @@
 //! What metlog's tests share. Not published.
 //!
 //! - [`sample`]: messages that carry their number, and content that breaks careless code
-//! - [`contract`]: the clauses every sender passes against its real receiving end
+//! - [`mod@contract`]: the clauses every sender passes against its real receiving end
 //! - [`mod@drive`]: what the client does with a sender's answers
 //! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
 //! - [`http`]: a web server that answers by script
-//! - [`python`]: a Python with packages, for clients and servers we must work with
-//! - [`settings`]: settings of plugins from text and from their examples
+//! - [`mod@python`]: a Python with packages, for clients and servers we must work with
+//! - [`mod@settings`]: settings of plugins from text and from their examples
 //! - [`eventually`]: waiting without sleeping too long
 
 pub mod contract;

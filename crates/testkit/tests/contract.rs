@@ -158,7 +158,11 @@ fn what_is_lost_is_caught() {
 }
 
 #[test]
-fn what_hangs_is_caught() {
+fn a_close_that_hangs_is_caught() {
     assert!(fails(Fault::HangsInClose, clauses::close_with_dead_peer));
+}
+
+#[test]
+fn a_flush_that_hangs_is_caught() {
     assert!(fails(Fault::HangsInFlush, clauses::flush));
 }

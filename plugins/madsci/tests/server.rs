@@ -21,6 +21,8 @@ struct EventManager {
 impl EventManager {
     fn new() -> Self {
         let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("event-manager");
+        // A server that was killed leaves a claim on its name there, and the next one waits until it has run out.
+        let _none_yet = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).expect("a folder for its own logs");
         let mut process = Command::new(python(PACKAGES))
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/event_manager.py"))

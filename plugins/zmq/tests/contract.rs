@@ -11,20 +11,23 @@ use support::{Router, endpoint, frames, insist, numbered, open, peer::Peer, unti
 
 struct Subscriber {
     at: String,
+    /// The sender binds and the router connects: metlog-node's way.
+    bind: bool,
     router: Option<Router>,
     arrived: Vec<Arrived>,
 }
 
 impl Subscriber {
-    fn new() -> Self {
-        let at = endpoint();
-        Subscriber { router: Some(Router::start(&["sub", &at])), at, arrived: Vec::new() }
+    fn new(bind: bool) -> Self {
+        let mut subscriber = Subscriber { at: endpoint(), bind, router: None, arrived: Vec::new() };
+        metlog_testkit::Peer::start(&mut subscriber);
+        subscriber
     }
 }
 
 impl metlog_testkit::Peer for Subscriber {
     fn sender(&mut self) -> Box<dyn Sender> {
-        open("zmq_pub", &format!("bindstrs = {:?}", self.at)).expect("opens")
+        open("zmq_pub", &format!("bindstrs = {:?}\nbind = {}", self.at, self.bind)).expect("opens")
     }
     fn arrived(&mut self) -> Vec<Arrived> {
         while let Some(line) = self.router.as_ref().and_then(|router| router.line_within(Duration::ZERO)) {
@@ -43,11 +46,20 @@ impl metlog_testkit::Peer for Subscriber {
         true
     }
     fn start(&mut self) {
-        self.router = Some(Router::start(&["sub", &self.at]));
+        let connect = if self.bind { &["--connect"][..] } else { &[] };
+        self.router = Some(Router::start(&[&["sub", &self.at], connect].concat()));
     }
 }
 
-metlog_testkit::contract!(Subscriber::new());
+mod connected {
+    use super::*;
+    metlog_testkit::contract!(Subscriber::new(false));
+}
+
+mod bound {
+    use super::*;
+    metlog_testkit::contract!(Subscriber::new(true));
+}
 
 #[test]
 fn a_router_that_dies_is_noticed_and_its_successor_is_found() {
@@ -172,9 +184,12 @@ fn without_an_answer_messages_go_to_standard_error_until_one_comes() {
         other => panic!("{other:?}"),
     }
     let router = Router::start(&["sub", &publish]);
-    let _replier = Router::start(&["rep", &reply]);
+    let replier = Router::start(&["rep", &reply]);
     assert!(eventually(Duration::from_secs(20), || sender.send(&sample::lines(7, 1)).is_ok()));
     assert_eq!(router.message().as_bytes(), sample::line(7));
+    replier.kill();
+    let diverts = |told| matches!(told, Err(SendError::Refuse { which, .. }) if which == [0]);
+    assert!(eventually(Duration::from_secs(20), || diverts(sender.send(&sample::lines(8, 1)))));
 }
 
 #[test]

@@ -86,7 +86,7 @@ const GROUPS: [(&str, &str, &str); 11] = [
 
 const CASES: &[Case] = &[
     Case { group: "log", name: "metlog", run: ours::log },
-    Case { group: "log", name: "metlog, 8 call sites in turn", run: ours::log_in_turn },
+    Case { group: "log", name: "metlog, one of 8 call sites", run: ours::log_of_eight },
     Case { group: "log", name: "tracing + tracing-appender, JSON", run: peers::tracing_json },
     Case { group: "log", name: "log + ftlog, text", run: peers::ftlog },
     Case { group: "log", name: "slog-async, JSON", run: peers::slog_async },
@@ -95,7 +95,7 @@ const CASES: &[Case] = &[
     Case { group: "log-busy", name: "log + ftlog, text", run: peers::ftlog },
     Case { group: "log-busy", name: "slog-async, JSON", run: peers::slog_async },
     Case { group: "incr", name: "metlog incr!", run: ours::incr },
-    Case { group: "incr", name: "metlog incr!, 8 call sites in turn", run: ours::incr_in_turn },
+    Case { group: "incr", name: "metlog incr!, one of 8 call sites", run: ours::incr_of_eight },
     Case { group: "incr", name: "cadence, queued UDP", run: peers::cadence_incr },
     Case { group: "incr-busy", name: "metlog incr!", run: ours::incr },
     Case { group: "incr-busy", name: "cadence, queued UDP", run: peers::cadence_incr },

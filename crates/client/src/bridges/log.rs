@@ -13,7 +13,7 @@
 //! What no sender wants costs a call and a load; below [`Logger::max_level`] it costs a load. What metlog's own threads
 //! say is left out, or a sender that uses `log` itself would feed on what it sends.
 
-use super::{Draft, Level, Place, draft, said};
+use super::leveled::{Draft, Level, Place, draft, said};
 use ::log::kv::{Error, Key, Value, VisitSource, VisitValue};
 pub use ::log::{LevelFilter, SetLoggerError};
 use ::log::{Log, Metadata, Record};

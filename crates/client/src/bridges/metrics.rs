@@ -24,7 +24,8 @@
 //! Values of metlog's own threads are added up but not sent one by one. Beyond 10000 instruments of one kind, new ones
 //! count nothing, and standard error says so: a label that never repeats, such as a user's id, must not eat the memory.
 
-use super::{Members, is_wanted, open_site, word_of};
+use super::members::Members;
+use super::{is_wanted, word_of};
 use crate::arg::Arg;
 use crate::site::{self, Kind, Site};
 use crate::{Context, thread};
@@ -167,7 +168,8 @@ impl Label {
 }
 
 fn fields(key: &Key, site: &'static Site, unit: Option<&Unit>) -> String {
-    let mut members = Members { reserved: site.meta.fields, ..Members::default() };
+    let mut members = Members::default();
+    members.reset(site);
     for label in key.labels() {
         members.put_str(label.key(), label.value());
     }

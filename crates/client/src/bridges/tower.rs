@@ -17,9 +17,9 @@
 //! `_` and `.`, or else made new. The query is not part of `path`: it is where secrets stand. `path` is cut after 512
 //! bytes, `method` after 32. Nothing else of a request is looked at.
 
-use super::word_of;
+use super::is_wanted;
 use crate::arg::Arg;
-use crate::site::{self, Kind, Meta, Site};
+use crate::site::{Kind, Meta, Site};
 use crate::{Context, clock, thread};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Extensions, Request, Response};
@@ -66,8 +66,10 @@ struct Settings {
 #[derive(Clone)]
 enum Ip {
     Header { name: HeaderName, proxies: usize },
-    Extension(Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>),
+    Extension(Arc<Find>),
 }
+
+type Find = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
 impl std::fmt::Debug for ContextLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -317,17 +319,15 @@ impl Watch {
             Fate::Panicked => (&UNANSWERED, Arg::Str("panicked")),
             Fate::Cancelled => (&UNANSWERED, Arg::Str("cancelled")),
         };
-        let word = word_of(site);
-        if word & site::LIVE != 0 {
-            thread::emit_at(site, word, now, [ticks, said]);
+        if is_wanted(site) {
+            thread::emit_at(site, site.word(), now, [ticks, said]);
         }
         if self.access_log {
             let bad = matches!(fate, Fate::Answered(500..) | Fate::Failed | Fate::Panicked);
             let site = if bad { &BAD } else { &GOOD };
-            let word = word_of(site);
-            if word & site::LIVE != 0 {
+            if is_wanted(site) {
                 let part = |name| Arg::Str(self.context.fields().get(name).and_then(Value::as_str).unwrap_or("-"));
-                thread::emit_at(site, word, now, [part("method"), part("path"), said, ticks]);
+                thread::emit_at(site, site.word(), now, [part("method"), part("path"), said, ticks]);
             }
         }
     }

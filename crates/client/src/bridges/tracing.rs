@@ -17,7 +17,9 @@
 //!
 //! Events that came from `log` through `tracing-log` are taken back to where they were said.
 
-use super::{Draft, Level, Members, Place, draft, is_wanted, open_site, said, word_of};
+use super::leveled::{Draft, Level, Place, draft, said};
+use super::members::Members;
+use super::{is_wanted, word_of};
 use crate::arg::Arg;
 use crate::site::{self, Kind, Site};
 use crate::trouble::{Trouble, ViaDeref as _};
