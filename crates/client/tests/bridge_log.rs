@@ -5,11 +5,28 @@ mod common;
 
 use common::{client, settle};
 use log::Log as _;
-use metlog::{Message, Setup, Severity, Value, context, fields};
+use metlog::{Client, Lines, Message, Pacing, SendError, Sender, Setup, Severity, Value, context, fields};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn of<'m>(messages: &'m [Message], payload: &str) -> &'m Message {
     let found = messages.iter().find(|message| message.payload == Value::from(payload));
     found.unwrap_or_else(|| panic!("no message says {payload}: {messages:?}"))
+}
+
+/// A sender that logs what it does.
+struct Talkative(Arc<AtomicUsize>);
+
+impl Sender for Talkative {
+    fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
+        log::error!("sending {} messages", batch.len());
+        self.0.fetch_add(batch.len(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn pacing(&self) -> Pacing {
+        Pacing::default()
+    }
 }
 
 /// One test, because a program has one logger.
@@ -56,6 +73,21 @@ fn records_become_messages() {
     let line = message.fields.get("line").and_then(Value::as_i64).expect("a line");
     assert_eq!(message.fields, fields! { target = target, module = target, file = file!(), line = line });
 
+    // What a value says while it is written down is a message of its own, and none is lost over the other.
+    next.clear();
+    struct Talks;
+    impl std::fmt::Display for Talks {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            log::warn!(inner = true; "talking");
+            f.write_str("talked")
+        }
+    }
+    log::warn!(outer = true; "it {}", Talks);
+    log::logger().flush();
+    let messages = next.messages();
+    assert_eq!(messages.len(), 2, "flushed by the logger");
+    assert!(of(&messages, "talking").fields.contains("inner") && of(&messages, "it talked").fields.contains("outer"));
+
     // A logger of one's own choices, as one of several.
     next.clear();
     let own = metlog::log::Logger::new().max_level(log::LevelFilter::Error).target_as_logger(true);
@@ -67,4 +99,14 @@ fn records_become_messages() {
     assert_eq!((message.logger.as_str(), message.severity), ("own", Severity::Error));
     let nowhere = fields! { module = Value::Null, file = Value::Null, line = Value::Null };
     assert_eq!(message.fields, nowhere, "a record that does not say where is not said to be in the bridge");
+
+    // A sender that uses `log` does not feed on what it sends.
+    let told = Arc::new(AtomicUsize::new(0));
+    let talkative = Client::open(Setup::new("talkative").sender(Talkative(told.clone()))).expect("opens");
+    talkative.make_default();
+    log::error!("once");
+    for _ in 0..5 {
+        settle(&talkative);
+    }
+    assert_eq!(told.load(Ordering::SeqCst), 1);
 }

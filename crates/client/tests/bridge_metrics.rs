@@ -112,6 +112,8 @@ fn what_was_counted_before_there_is_a_client_waits_for_one() {
         gauge!("level").set(1.0);
     });
     recorder.flush();
+    let _placeholder = metlog::client("placeholder");
+    recorder.flush();
     let (client, kept) = start(Setup::new("late"));
     recorder.flush();
     settle(&client);

@@ -35,39 +35,40 @@ impl Timestamp {
         self.0.div_euclid(SECOND)
     }
 
-    /// Reads RFC 3339 leniently: no to nine digits of fraction (more are cut), any offset, `T` or a blank, and UTC where
-    /// no zone is given.
+    /// Reads RFC 3339 leniently: up to nine digits of fraction (more are cut), any offset with or without minutes and
+    /// colon, `T` or a blank, and UTC where no zone is given. Nothing else, and nothing around it.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let number = |from: usize, len: usize| -> Option<i64> {
-            let digits = bytes.get(from..from + len)?;
-            digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
-        };
-        let is = |at: usize, any: &[u8]| bytes.get(at).is_some_and(|byte| any.contains(byte));
-        if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
+        let (whole, mut rest) = text.as_bytes().split_first_chunk::<19>()?;
+        let [y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = whole
+        else {
             return None;
-        }
-        let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
-        let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+        };
+        let year = two(y1, y2)? * 100 + two(y3, y4)?;
+        let (month, day) = (two(o1, o2)?, two(d1, d2)?);
+        let (hour, minute, second) = (two(h1, h2)?, two(m1, m2)?, two(s1, s2)?);
         let length = days_of_month(year, month)?;
         if !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 60 {
             return None;
         }
-        let mut rest = bytes.get(19..)?;
         let mut nanos = 0;
-        if let [b'.' | b',', digits @ ..] = rest {
-            let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let (digits, after) = digits.split_at_checked(count).filter(|(digits, _)| !digits.is_empty())?;
-            for at in 0..9 {
-                nanos = nanos * 10 + digits.get(at).map_or(0, |digit| i64::from(digit - b'0'));
+        if let [b'.', fraction @ ..] = rest {
+            let mut place = SECOND / 10;
+            rest = fraction;
+            while let [digit @ b'0'..=b'9', after @ ..] = rest {
+                nanos += i64::from(digit - b'0') * place;
+                place /= 10;
+                rest = after;
             }
-            rest = after;
+            if rest.len() == fraction.len() {
+                return None;
+            }
         }
         let offset = offset(rest)?;
-        // A leap second is the last moment of its minute.
-        let second = if second == 60 { 59 } else { second };
+        // A leap second repeats the one before it, as most clocks do.
+        let second = second.min(59);
         let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-        seconds.checked_mul(SECOND)?.checked_add(nanos).map(Timestamp)
+        // In the first second of all, the second alone is out of range while the moment is not.
+        i64::try_from(i128::from(seconds) * i128::from(SECOND) + i128::from(nanos)).ok().map(Timestamp)
     }
 
     /// Whether a text that [`Timestamp::parse`] reads says its zone.
@@ -76,16 +77,41 @@ impl Timestamp {
         rest.iter().any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'))
     }
 
-    /// The day and the time of it.
-    fn parts(self) -> (i64, i64, i64, i64) {
+    /// `2026-11-20T22:00:50.348839Z`: every moment there is has a year of four digits.
+    pub(crate) fn text(self) -> [u8; 27] {
         let seconds = self.unix_seconds();
         let (year, month, day) = date(seconds.div_euclid(86_400));
-        (year, month, day, seconds.rem_euclid(86_400))
+        let second = seconds.rem_euclid(86_400);
+        let ([y1, y2], [y3, y4]) = (digits(year / 100), digits(year));
+        let ([o1, o2], [d1, d2]) = (digits(month), digits(day));
+        let ([h1, h2], [m1, m2], [s1, s2]) = (digits(second / 3600), digits(second / 60 % 60), digits(second % 60));
+        let [f1, f2, f3, f4, f5, f6] = self.fraction();
+        [
+            y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.', f1, f2, f3, f4,
+            f5, f6, b'Z',
+        ]
     }
 
-    fn micros(self) -> u32 {
-        (self.0.rem_euclid(SECOND) / 1000) as u32
+    /// The microseconds.
+    #[inline]
+    fn fraction(self) -> [u8; 6] {
+        let micros = self.0.rem_euclid(SECOND) / 1000;
+        let ([f1, f2], [f3, f4], [f5, f6]) = (digits(micros / 10_000), digits(micros / 100), digits(micros));
+        [f1, f2, f3, f4, f5, f6]
     }
+}
+
+/// The last two digits of a number.
+#[inline]
+fn digits(number: i64) -> [u8; 2] {
+    let number = (number % 100) as u8;
+    [b'0' + number / 10, b'0' + number % 10]
+}
+
+/// The number that two digits make.
+#[inline]
+fn two(tens: &u8, ones: &u8) -> Option<i64> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
 }
 
 /// Seconds east of UTC.
@@ -95,9 +121,6 @@ fn offset(zone: &[u8]) -> Option<i64> {
         [b'+', digits @ ..] => (1, digits),
         [b'-', digits @ ..] => (-1, digits),
         _ => return None,
-    };
-    let two = |tens: &u8, ones: &u8| -> Option<i64> {
-        (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
     };
     let (hours, minutes) = match digits {
         [a, b] => (two(a, b)?, 0),
@@ -151,18 +174,22 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Display for Timestamp {
     /// `2026-11-20T22:00:50.348839Z`, always six digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day, second) = self.parts();
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", self.micros())
+        self.text().iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
     }
 }
 
 /// Writes moments that follow each other: everything above the second is kept from the one before.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TimestampWriter {
-    second: Option<i64>,
-    /// `2026-11-20T22:00:50.`
-    text: Vec<u8>,
+    second: i64,
+    text: [u8; 27],
+}
+
+impl Default for TimestampWriter {
+    fn default() -> Self {
+        let moment = Timestamp::default();
+        TimestampWriter { second: moment.unix_seconds(), text: moment.text() }
+    }
 }
 
 impl TimestampWriter {
@@ -170,20 +197,12 @@ impl TimestampWriter {
     #[inline]
     pub fn write(&mut self, moment: Timestamp, out: &mut Vec<u8>) {
         let second = moment.unix_seconds();
-        if self.second != Some(second) {
-            self.turn(moment, second);
+        if self.second == second {
+            let [.., f1, f2, f3, f4, f5, f6, _z] = &mut self.text;
+            [*f1, *f2, *f3, *f4, *f5, *f6] = moment.fraction();
+        } else {
+            (self.second, self.text) = (second, moment.text());
         }
         out.extend_from_slice(&self.text);
-        let micros = moment.micros();
-        let digit = |place: u32| b'0' + (micros / place % 10) as u8;
-        out.extend_from_slice(&[digit(100_000), digit(10_000), digit(1000), digit(100), digit(10), digit(1), b'Z']);
-    }
-
-    #[cold]
-    fn turn(&mut self, moment: Timestamp, second: i64) {
-        let text = moment.to_string();
-        self.text =
-            text.as_bytes().split_at_checked(text.len().saturating_sub(7)).map_or(Vec::new(), |(all, _)| all.to_vec());
-        self.second = Some(second);
     }
 }

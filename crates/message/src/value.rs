@@ -189,6 +189,11 @@ impl Fields {
         }
     }
 
+    /// Of entries whose names are known to differ.
+    pub(crate) fn of_unique(entries: Vec<(String, Value)>) -> Self {
+        Fields(entries)
+    }
+
     /// Appends without looking for an equal name; for decoders that have checked.
     pub fn push(&mut self, name: String, value: Value) {
         self.0.push((name, value));

@@ -13,7 +13,7 @@ pub use write::{
     write_value,
 };
 
-/// The keys a message may have beside those of its sender's own.
+/// The keys of the envelope; any other is its sender's own.
 const ENVELOPE: [&str; 11] = [
     "type",
     "timestamp",
@@ -33,10 +33,18 @@ const ENVELOPE: [&str; 11] = [
 pub struct Limits {
     /// Bytes of its text.
     pub bytes: usize,
-    /// How deep lists and objects may be inside each other.
+    /// How deep lists and objects may be inside each other. Above 128 it counts as 128: the readers call themselves
+    /// once per level, and no stack is endless.
     pub depth: usize,
     /// Values in it, all depths together.
     pub values: usize,
+}
+
+impl Limits {
+    /// The depth that is safe on a thread with little stack.
+    pub(crate) fn safe_depth(&self) -> usize {
+        self.depth.min(128)
+    }
 }
 
 impl Default for Limits {
@@ -61,16 +69,33 @@ pub enum Note {
     Coerced(&'static str),
     /// The value could not be made sense of; the default stands in.
     Unreadable(&'static str),
-    /// A key of the envelope came twice; the last one counts.
-    Duplicate,
+    /// The key came twice; the last one counts. Said of keys of the envelope only: elsewhere the last counts in silence.
+    Duplicate(&'static str),
     /// `NaN`, `Infinity` or `-Infinity`, which JSON does not have.
-    NoJsonNumber,
+    NoJsonNumber {
+        /// The byte at which, the first time.
+        at: usize,
+    },
+    /// A number beyond what 64 bits of floating point hold became an infinity.
+    OutOfRange {
+        /// The byte at which, the first time.
+        at: usize,
+    },
     /// Half of a surrogate pair became the replacement character.
-    LoneSurrogate,
+    LoneSurrogate {
+        /// The byte at which, the first time.
+        at: usize,
+    },
     /// A control character stood in a text without being escaped.
-    RawControl,
+    RawControl {
+        /// The byte at which, the first time.
+        at: usize,
+    },
     /// Bytes that are not UTF-8 became replacement characters.
-    NotUtf8,
+    NotUtf8 {
+        /// The byte at which, the first time.
+        at: usize,
+    },
 }
 
 impl fmt::Display for Note {
@@ -80,11 +105,12 @@ impl fmt::Display for Note {
             Note::Renamed { key, from } => write!(f, "`{from}` was taken for `{key}`"),
             Note::Coerced(key) => write!(f, "`{key}` was converted"),
             Note::Unreadable(key) => write!(f, "`{key}` cannot be read; its default stands in"),
-            Note::Duplicate => f.write_str("a key came twice; the last one counts"),
-            Note::NoJsonNumber => f.write_str("NaN or an infinity is not JSON"),
-            Note::LoneSurrogate => f.write_str("half of a surrogate pair was replaced"),
-            Note::RawControl => f.write_str("a control character was not escaped"),
-            Note::NotUtf8 => f.write_str("bytes that are not UTF-8 were replaced"),
+            Note::Duplicate(key) => write!(f, "`{key}` came twice; the last one counts"),
+            Note::NoJsonNumber { at } => write!(f, "byte {at}: NaN or an infinity is not JSON"),
+            Note::OutOfRange { at } => write!(f, "byte {at}: the number is too large; an infinity stands in"),
+            Note::LoneSurrogate { at } => write!(f, "byte {at}: half of a surrogate pair was replaced"),
+            Note::RawControl { at } => write!(f, "byte {at}: a control character was not escaped"),
+            Note::NotUtf8 { at } => write!(f, "byte {at}: what is not UTF-8 was replaced"),
         }
     }
 }
@@ -105,9 +131,14 @@ pub enum Refusal {
     TooDeep {
         /// The byte at which.
         at: usize,
+        /// How deep they may be.
+        limit: usize,
     },
     /// More values than the limit.
-    TooManyValues,
+    TooManyValues {
+        /// How many there may be.
+        limit: usize,
+    },
     /// Not JSON.
     Syntax {
         /// The byte at which.
@@ -117,7 +148,8 @@ pub enum Refusal {
     },
     /// JSON, but not an object.
     NotAnObject,
-    /// Without a `type` nobody can say what it is.
+    /// Without a `type` nobody can say what it is: missing, null, a list or an object. The original sent such messages
+    /// when told to. An empty text is a type like any other.
     NoType,
 }
 
@@ -126,8 +158,8 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Empty => f.write_str("empty"),
             Refusal::TooLarge { bytes, limit } => write!(f, "{bytes} bytes, at most {limit} are allowed"),
-            Refusal::TooDeep { at } => write!(f, "byte {at}: nested too deep"),
-            Refusal::TooManyValues => f.write_str("too many values"),
+            Refusal::TooDeep { at, limit } => write!(f, "byte {at}: nested too deep, at most {limit} levels are allowed"),
+            Refusal::TooManyValues { limit } => write!(f, "too many values, at most {limit} are allowed"),
             Refusal::Syntax { at, expected } => write!(f, "byte {at}: expected {expected}"),
             Refusal::NotAnObject => f.write_str("expected an object with a `type`"),
             Refusal::NoType => f.write_str("`type` is missing, or is not a text"),

@@ -4,7 +4,7 @@
 //! lock, no system call, no allocation, and no look at the reader's cache line while there is room. Records are
 //! written and read in place and never wrap, so both sides see plain slices.
 //!
-//! [`storage`] is the only module of metlog with unsafe code; this one is the protocol on top of it, and `loom` checks
+//! `storage` is the only module of metlog with unsafe code; this one is the protocol on top of it, and `loom` checks
 //! the two together (`RUSTFLAGS="--cfg loom" cargo test -p metlog-ring --release`).
 
 mod storage;

@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn endpoints_are_tcp_or_ipc() {
-        for good in ["tcp://127.0.0.1:5565", " tcp://[::1]:5565 ", "tcp://router.example.com:5565", "ipc:///tmp/metlog"]
+        for good in
+            ["tcp://127.0.0.1:5565", " tcp://[::1]:5565 ", "tcp://router.example.com:5565", "ipc:///run/metlog.sock"]
         {
             assert_eq!(check("bindstrs", good).as_deref(), Ok(good.trim()));
         }
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_near_endpoints_may_be_bound() {
-        for good in ["tcp://127.0.0.1:5565", "tcp://[::1]:5565", "tcp://localhost:5565", "ipc:///tmp/metlog"] {
+        for good in ["tcp://127.0.0.1:5565", "tcp://[::1]:5565", "tcp://localhost:5565", "ipc:///run/metlog.sock"] {
             check_bind("bindstrs", good).unwrap();
         }
         for bad in ["tcp://0.0.0.0:5565", "tcp://*:5565", "tcp://[::]:5565", "tcp://10.0.0.1:5565", "tcp://router:5565"]

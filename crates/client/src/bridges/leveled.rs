@@ -6,7 +6,7 @@ use crate::arg::Arg;
 use crate::site::{Kind, Site};
 use crate::{engine, site, thread};
 use metlog_message::{Severity, wire};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The five levels that `tracing` and `log` share.
@@ -75,7 +75,8 @@ pub struct Draft {
 }
 
 thread_local! {
-    static DRAFT: RefCell<Draft> = RefCell::default();
+    /// Boxed, so that taking it out and putting it back moves a pointer: up to a tenth of what an event costs.
+    static DRAFT: Cell<Option<Box<Draft>>> = const { Cell::new(None) };
 }
 
 /// Buffers beyond this are given back rather than kept by every thread that once said something large.
@@ -83,13 +84,13 @@ const KEEP: usize = 64 * 1024;
 
 /// Hands an empty draft for this site to `with`. What `with` itself says through a bridge gets another one.
 pub fn draft<T>(site: &'static Site, with: impl FnOnce(&mut Draft) -> T) -> T {
-    let mut draft = DRAFT.try_with(RefCell::take).unwrap_or_default();
+    let mut draft = DRAFT.try_with(Cell::take).ok().flatten().unwrap_or_default();
     draft.payload.clear();
     draft.members.reset(site);
     let result = with(&mut draft);
     if draft.payload.capacity() + draft.members.room() <= KEEP {
         // The thread may be ending; then the buffers end here.
-        let _ = DRAFT.try_with(|place| place.replace(draft));
+        let _ = DRAFT.try_with(|place| place.set(Some(draft)));
     }
     result
 }

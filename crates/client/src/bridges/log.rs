@@ -14,6 +14,7 @@
 //! say is left out, or a sender that uses `log` itself would feed on what it sends.
 
 use super::leveled::{Draft, Level, Place, draft, said};
+use crate::engine;
 use ::log::kv::{Error, Key, Value, VisitSource, VisitValue};
 pub use ::log::{LevelFilter, SetLoggerError};
 use ::log::{Log, Metadata, Record};
@@ -124,8 +125,14 @@ impl Log for Logger {
         });
     }
 
-    /// Nothing waits here; the client flushes.
-    fn flush(&self) {}
+    /// Waits until the default client has sent everything, for as long as its shutdown may take.
+    fn flush(&self) {
+        if !engine::is_internal()
+            && let Some(client) = crate::default_client()
+        {
+            let _ = client.flush(client.shutdown_timeout());
+        }
+    }
 }
 
 struct Pairs<'a>(&'a mut Draft);

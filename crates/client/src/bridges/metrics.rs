@@ -19,15 +19,16 @@
 //! An increment is one atomic addition, however often it happens: keep the handle that `counter!` returns where that
 //! matters, since finding it costs far more. The sums carry no context, having been made in many. A thread of its own
 //! sends them, ten seconds apart unless told otherwise, and a last time when the [`Flusher`] goes: let it go before the
-//! client's guard, which declaring it later does. What is counted before there is a client waits for one.
+//! client's guard, which declaring it later does. What is counted while no sender wants it, for example before there is
+//! a client, waits until one does.
 //!
 //! Values of metlog's own threads are added up but not sent one by one. Beyond 10000 instruments of one kind, new ones
 //! count nothing, and standard error says so: a label that never repeats, such as a user's id, must not eat the memory.
 
+use super::is_wanted;
 use super::members::Members;
-use super::{is_wanted, word_of};
 use crate::arg::Arg;
-use crate::site::{self, Kind, Site};
+use crate::site::{Kind, Site};
 use crate::{Context, thread};
 pub use ::metrics::SetRecorderError;
 use ::metrics::{
@@ -44,6 +45,9 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Instruments of one kind.
 const MOST: usize = 10_000;
+/// Messages sent in one go, and the time in which the background thread takes them up.
+const STRIDE: usize = 256;
+const PAUSE: Duration = Duration::from_millis(1);
 
 static COUNTER: Site = open_site!(Kind::Counter, "", &["name", "rate", "fields"], "");
 static TIMER: Site = open_site!(Kind::TimerSend, "", &["name", "rate", "fields"], "");
@@ -106,11 +110,16 @@ impl Recorder {
         Flusher { recorder: self.clone(), clock: thread.ok().map(|thread| (stop, thread)) }
     }
 
-    /// Sends what was added up since the last time.
+    /// Sends what was added up since the last time. Takes a millisecond per 256 messages: all at once, they would not fit
+    /// the thread's ring.
     pub fn flush(&self) {
         let _nobody = Context::default().enter();
-        self.0.counters.each(Sum::send);
-        self.0.gauges.each(Latest::send);
+        if is_wanted(&COUNTER) {
+            self.0.counters.each(Sum::send);
+        }
+        if is_wanted(&GAUGE) {
+            self.0.gauges.each(Latest::send);
+        }
     }
 }
 
@@ -232,13 +241,17 @@ impl<T> Shelf<T> {
         }
     }
 
-    fn each(&self, send: impl Fn(&T)) {
+    fn each(&self, send: impl Fn(&T) -> bool) {
         // Copied out, so that nobody waits for a lock while a message waits for room in the ring.
         let all: Vec<Arc<T>> = {
             let instruments = self.instruments.read().unwrap_or_else(PoisonError::into_inner);
             instruments.values().cloned().collect()
         };
-        all.iter().for_each(|instrument| send(instrument));
+        for (at, _) in all.iter().filter(|instrument| send(instrument)).enumerate() {
+            if at % STRIDE == STRIDE - 1 {
+                std::thread::sleep(PAUSE);
+            }
+        }
     }
 }
 
@@ -263,17 +276,15 @@ impl CounterFn for Sum {
 }
 
 impl Sum {
-    fn send(&self) {
-        let word = word_of(&COUNTER);
-        // Nobody has looked away while there was no client: it keeps.
-        if site::client_of(word) == 0 {
-            return;
-        }
+    /// Whether there was anything to send.
+    fn send(&self) -> bool {
         let sum = self.pending.swap(0, Ordering::Relaxed);
-        if sum > 0 && word & site::LIVE != 0 {
-            let (name, fields) = (self.label.name(), self.label.fields());
-            thread::emit(&COUNTER, word, [Arg::U64(sum), name, Arg::F64(1.0), fields]);
+        if sum == 0 {
+            return false;
         }
+        let (name, fields) = (self.label.name(), self.label.fields());
+        thread::emit(&COUNTER, COUNTER.word(), [Arg::U64(sum), name, Arg::F64(1.0), fields]);
+        true
     }
 }
 
@@ -293,13 +304,14 @@ impl Latest {
         self.is_new.store(true, Ordering::Release);
     }
 
-    fn send(&self) {
-        let word = word_of(&GAUGE);
-        if site::client_of(word) == 0 || !self.is_new.swap(false, Ordering::Acquire) || word & site::LIVE == 0 {
-            return;
+    /// Whether there was anything to send.
+    fn send(&self) -> bool {
+        if !self.is_new.swap(false, Ordering::Acquire) {
+            return false;
         }
         let value = Arg::F64(f64::from_bits(self.bits.load(Ordering::Relaxed)));
-        thread::emit(&GAUGE, word, [value, self.label.name(), self.label.fields()]);
+        thread::emit(&GAUGE, GAUGE.word(), [value, self.label.name(), self.label.fields()]);
+        true
     }
 }
 

@@ -2,15 +2,32 @@
 //! bytes that are not UTF-8, and notes each kind once. Depth, size and the number of values have limits.
 
 use super::{ENVELOPE, Limits, Note, Refusal};
+use crate::swar::until_special;
 use crate::{Fields, Value};
+use std::collections::HashSet;
+use std::mem::discriminant;
 
 pub(super) struct Parser<'a> {
     text: &'a [u8],
     at: usize,
+    /// Levels that may still be opened.
     depth: usize,
     /// Values that may still come: a message of one byte per value would need fifty times its size.
     values: usize,
+    limits: Limits,
     notes: Vec<Note>,
+}
+
+/// A text in quotes, which holds escapes, unescaped; nothing if it is not strictly right.
+pub(crate) fn unescaped(text: &[u8]) -> Option<String> {
+    let mut parser = Parser::over(text, &Limits::default());
+    let text = parser.string().ok()?;
+    parser.notes.is_empty().then_some(text)
+}
+
+/// Whether a float would hold the number. An integer without exponent is kept as its digits, however long.
+pub(crate) fn in_range(number: &str) -> bool {
+    number.parse().is_ok_and(f64::is_finite)
 }
 
 impl<'a> Parser<'a> {
@@ -18,7 +35,12 @@ impl<'a> Parser<'a> {
         if text.len() > limits.bytes {
             return Err(Refusal::TooLarge { bytes: text.len(), limit: limits.bytes });
         }
-        Ok(Parser { text, at: 0, depth: limits.depth, values: limits.values, notes: Vec::new() })
+        Ok(Self::over(text, limits))
+    }
+
+    fn over(text: &'a [u8], limits: &Limits) -> Self {
+        let limits = Limits { depth: limits.safe_depth(), ..*limits };
+        Parser { text, at: 0, depth: limits.depth, values: limits.values, limits, notes: Vec::new() }
     }
 
     pub fn into_notes(self) -> Vec<Note> {
@@ -53,8 +75,9 @@ impl<'a> Parser<'a> {
         Refusal::Syntax { at: self.at, expected }
     }
 
+    /// The first of its kind.
     fn note(&mut self, note: Note) {
-        if !self.notes.contains(&note) {
+        if !self.notes.iter().any(|other| discriminant(other) == discriminant(&note)) {
             self.notes.push(note);
         }
     }
@@ -66,7 +89,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, top: bool) -> Result<Value, Refusal> {
-        self.values = self.values.checked_sub(1).ok_or(Refusal::TooManyValues)?;
+        self.values = self.values.checked_sub(1).ok_or(Refusal::TooManyValues { limit: self.limits.values })?;
         match self.peek() {
             Some(b'"') => self.string().map(Value::Str),
             Some(b'{') => self.nested(|parser| parser.object(top)),
@@ -83,8 +106,9 @@ impl<'a> Parser<'a> {
             }
         }
         for (word, number) in [("NaN", f64::NAN), ("Infinity", f64::INFINITY)] {
+            let at = self.at;
             if self.take(word.as_bytes()) {
-                self.note(Note::NoJsonNumber);
+                self.note(Note::NoJsonNumber { at });
                 return Ok(Value::Float(number));
             }
         }
@@ -92,7 +116,7 @@ impl<'a> Parser<'a> {
     }
 
     fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Result<Value, Refusal>) -> Result<Value, Refusal> {
-        self.depth = self.depth.checked_sub(1).ok_or(Refusal::TooDeep { at: self.at })?;
+        self.depth = self.depth.checked_sub(1).ok_or(Refusal::TooDeep { at: self.at, limit: self.limits.depth })?;
         self.at += 1;
         self.blanks();
         let value = inner(self)?;
@@ -146,33 +170,28 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Of several values for a name the last one counts. Sorted look-up: a thousand equal names must not cost a
-    /// million comparisons.
-    fn unique(&mut self, entries: Vec<(String, Value)>, top: bool) -> Fields {
-        let mut last = std::collections::HashMap::with_capacity(entries.len());
-        for (at, (name, _)) in entries.iter().enumerate() {
-            last.insert(name.clone(), at);
+    /// Of several values for a name the last one counts.
+    fn unique(&mut self, mut entries: Vec<(String, Value)>, top: bool) -> Fields {
+        let overruled = overruled(&entries);
+        if !overruled.is_empty() {
+            let mut at = 0;
+            entries.retain(|(name, _)| {
+                let stays = overruled.binary_search(&at).is_err();
+                at += 1;
+                if let Some(key) = ENVELOPE.iter().find(|key| top && !stays && *key == name) {
+                    self.notes.push(Note::Duplicate(key));
+                }
+                stays
+            });
         }
-        let twice = |(at, (name, _)): (usize, &(String, Value))| {
-            ENVELOPE.contains(&name.as_str()) && last.get(name) != Some(&at)
-        };
-        if top && last.len() < entries.len() && entries.iter().enumerate().any(twice) {
-            self.note(Note::Duplicate);
-        }
-        let mut fields = Fields::new();
-        for (at, (name, value)) in entries.into_iter().enumerate() {
-            if last.get(&name) == Some(&at) {
-                fields.push(name, value);
-            }
-        }
-        fields
+        Fields::of_unique(entries)
     }
 
     fn number(&mut self) -> Result<Value, Refusal> {
         let start = self.at;
         let negative = self.take(b"-");
         if negative && self.take(b"Infinity") {
-            self.note(Note::NoJsonNumber);
+            self.note(Note::NoJsonNumber { at: start });
             return Ok(Value::Float(f64::NEG_INFINITY));
         }
         if !(self.take(b"0") || self.digits()) {
@@ -198,6 +217,9 @@ impl<'a> Parser<'a> {
             let small = digits.parse().map(Value::Int).or_else(|_| digits.parse().map(Value::UInt));
             return Ok(small.unwrap_or_else(|_| Value::Big(digits.to_owned())));
         }
+        if !in_range(digits) {
+            self.note(Note::OutOfRange { at: start });
+        }
         digits.parse().map(Value::Float).map_err(|_| self.wrong("a number"))
     }
 
@@ -210,11 +232,12 @@ impl<'a> Parser<'a> {
     }
 
     fn string(&mut self) -> Result<String, Refusal> {
-        self.at += 1;
+        let start = self.at + 1;
+        self.at = start;
         let mut out: Vec<u8> = Vec::new();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\') || *byte < b' ').unwrap_or(rest.len());
+            let plain = until_special(rest);
             out.extend_from_slice(rest.get(..plain).unwrap_or_default());
             self.at += plain;
             match self.peek() {
@@ -222,7 +245,7 @@ impl<'a> Parser<'a> {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape(&mut out)?,
                 Some(control) => {
-                    self.note(Note::RawControl);
+                    self.note(Note::RawControl { at: self.at });
                     out.push(control);
                     self.at += 1;
                 }
@@ -230,7 +253,7 @@ impl<'a> Parser<'a> {
         }
         self.at += 1;
         String::from_utf8(out).or_else(|error| {
-            self.note(Note::NotUtf8);
+            self.note(Note::NotUtf8 { at: start });
             Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
         })
     }
@@ -259,6 +282,7 @@ impl<'a> Parser<'a> {
 
     /// After `\u`: one character, from one escape or from a pair. Half a pair becomes the replacement character.
     fn unicode(&mut self) -> Option<char> {
+        let at = self.at - 2;
         let first = self.hex()?;
         if let Some(character) = char::from_u32(first) {
             return Some(character);
@@ -271,7 +295,7 @@ impl<'a> Parser<'a> {
             return char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00));
         }
         self.at = resume;
-        self.note(Note::LoneSurrogate);
+        self.note(Note::LoneSurrogate { at });
         Some(char::REPLACEMENT_CHARACTER)
     }
 
@@ -281,4 +305,19 @@ impl<'a> Parser<'a> {
         self.at += 4;
         Some(number)
     }
+}
+
+/// Places of entries whose name comes again later, in order. Few names are compared with each other; with many, a
+/// thousand equal ones must not cost a million comparisons.
+fn overruled(entries: &[(String, Value)]) -> Vec<usize> {
+    let places = entries.iter().enumerate();
+    if entries.len() <= 16 {
+        let again = |at: usize, name: &str| entries.iter().skip(at + 1).any(|(later, _)| later == name);
+        return places.filter(|(at, (name, _))| again(*at, name)).map(|(at, _)| at).collect();
+    }
+    let mut later = HashSet::with_capacity(entries.len());
+    let mut found: Vec<usize> =
+        places.rev().filter(|(_, (name, _))| !later.insert(name.as_str())).map(|(at, _)| at).collect();
+    found.reverse();
+    found
 }

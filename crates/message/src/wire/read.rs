@@ -58,10 +58,7 @@ impl Reader {
         let fields = self.fields();
         self.envelope.remove("env_version");
         let pid = self.pid();
-        let hostname = match self.envelope.remove("metlog_hostname") {
-            Some(Value::Null) | None => self.renamed("metlog_hostname", "heka_hostname"),
-            other => other,
-        };
+        let hostname = self.renamed("metlog_hostname", "heka_hostname");
         let hostname = hostname.map(|value| self.text("metlog_hostname", value));
         let origin = self.origin();
         let extra = std::mem::take(&mut self.envelope);
@@ -92,11 +89,16 @@ impl Reader {
         }
     }
 
-    /// The same for a key that may be missing.
+    /// The same for a key that may be missing; null says no more than nothing, but is not the way to say it.
     fn renamed(&mut self, key: &'static str, from: &'static str) -> Option<Value> {
+        match self.envelope.remove(key) {
+            Some(Value::Null) => self.notes.push(Note::Missing(key)),
+            Some(value) => return Some(value),
+            None => {}
+        }
         let value = self.envelope.remove(from)?;
         self.notes.push(Note::Renamed { key, from });
-        Some(value)
+        (value != Value::Null).then_some(value)
     }
 
     fn text(&mut self, key: &'static str, value: Value) -> String {
@@ -120,7 +122,7 @@ impl Reader {
             }
             number => {
                 self.notes.push(Note::Coerced("timestamp"));
-                number.as_f64().and_then(since_1970)
+                since_1970(&number)
             }
         };
         read.unwrap_or_else(|| {
@@ -136,17 +138,12 @@ impl Reader {
         {
             return severity;
         }
-        self.notes.push(Note::Coerced("severity"));
-        match value {
-            Value::Str(name) => Severity::parse(&name).unwrap_or_default(),
-            number => match number.as_f64() {
-                // Beyond the scale lies its end.
-                Some(number) if number >= 7.0 => Severity::Debug,
-                Some(number) if number < 0.0 => Severity::Emergency,
-                Some(number) => Severity::from_number(number as i64).unwrap_or_default(),
-                None => Severity::default(),
-            },
-        }
+        let severity = match &value {
+            Value::Str(name) => Severity::parse(name).or_else(|| on_scale(name.trim().parse().ok()?)),
+            number => number.as_f64().and_then(on_scale),
+        };
+        self.notes.push(if severity.is_some() { Note::Coerced("severity") } else { Note::Unreadable("severity") });
+        severity.unwrap_or_default()
     }
 
     fn fields(&mut self) -> Fields {
@@ -169,19 +166,17 @@ impl Reader {
     }
 
     fn pid(&mut self) -> Option<i64> {
-        let value = match self.envelope.remove("metlog_pid") {
-            Some(Value::Null) | None => self.renamed("metlog_pid", "heka_pid")?,
-            Some(value) => value,
-        };
+        let value = self.renamed("metlog_pid", "heka_pid")?;
         if let Value::Int(pid) = value {
             return Some(pid);
         }
-        self.notes.push(Note::Coerced("metlog_pid"));
-        match value {
+        let pid = match value {
             Value::Str(text) => text.trim().parse().ok(),
             Value::Float(number) if number.fract() == 0.0 => Some(number as i64),
             _ => None,
-        }
+        };
+        self.notes.push(if pid.is_some() { Note::Coerced("metlog_pid") } else { Note::Unreadable("metlog_pid") });
+        pid
     }
 
     /// Both of its halves or nothing: a client without a number, or the other way round, counts no losses.
@@ -200,15 +195,24 @@ impl Reader {
     }
 }
 
+/// The severity of a number; beyond the scale lies its end.
+fn on_scale(number: f64) -> Option<Severity> {
+    if number.is_nan() { None } else { Severity::from_number(number.clamp(0.0, 7.0) as i64) }
+}
+
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size: each stands for the years
-/// 1973 to 5138, so no two are mistaken for each other within a lifetime.
-fn since_1970(number: f64) -> Option<Timestamp> {
-    let scale = match number.abs() {
-        size if size < 1e11 => 1e9,
-        size if size < 1e14 => 1e6,
-        size if size < 1e17 => 1e3,
-        _ => 1.0,
+/// 1973 to 5138, so no two are mistaken for each other within a lifetime. A float is good for microseconds only.
+fn since_1970(number: &Value) -> Option<Timestamp> {
+    let size = number.as_f64()?.abs();
+    let scale = match size {
+        _ if size < 1e11 => 1_000_000_000,
+        _ if size < 1e14 => 1_000_000,
+        _ if size < 1e17 => 1_000,
+        _ => 1,
     };
-    let nanos = number * scale;
-    (nanos.is_finite() && nanos.abs() < i64::MAX as f64).then(|| Timestamp::from_nanos(nanos as i64))
+    if let Value::Int(whole) = number {
+        return whole.checked_mul(scale).map(Timestamp::from_nanos);
+    }
+    let micros = (number.as_f64()? * scale as f64 / 1000.0).round();
+    (micros.abs() < 9.2e15).then(|| Timestamp::from_nanos(micros as i64 * 1000))
 }

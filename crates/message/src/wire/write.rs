@@ -1,16 +1,16 @@
 //! Message to JSON text: strict, without blanks, one line.
 
+use super::ENVELOPE;
 use crate::message::ENV_VERSION;
 use crate::swar::until_escape;
-use crate::time::TimestampWriter;
 use crate::{Message, Value};
 
-/// Writes a message, without a newline.
+/// Writes a message, without a newline. Extra keys cannot pose as keys of the envelope: such are left out.
 pub fn write(out: &mut Vec<u8>, message: &Message) {
     out.extend_from_slice(b"{\"type\":");
     write_str(out, &message.kind);
     out.extend_from_slice(b",\"timestamp\":\"");
-    TimestampWriter::default().write(message.timestamp, out);
+    out.extend_from_slice(&message.timestamp.text());
     out.extend_from_slice(b"\",\"logger\":");
     write_str(out, &message.logger);
     out.extend_from_slice(b",\"severity\":");
@@ -29,7 +29,7 @@ pub fn write(out: &mut Vec<u8>, message: &Message) {
         out.extend_from_slice(b",\"metlog_hostname\":");
         write_str(out, hostname);
     }
-    for (name, value) in message.extra.iter() {
+    for (name, value) in message.extra.iter().filter(|(name, _)| !ENVELOPE.contains(name)) {
         out.push(b',');
         write_str(out, name);
         out.push(b':');
@@ -107,7 +107,8 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value) {
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Int(number) => write_i64(out, *number),
         Value::UInt(number) => write_u64(out, *number),
-        Value::Big(digits) => out.extend_from_slice(digits.as_bytes()),
+        Value::Big(digits) if is_integer(digits) => out.extend_from_slice(digits.as_bytes()),
+        Value::Big(other) => write_str(out, other),
         Value::Float(number) => write_f64(out, *number),
         Value::Str(text) => write_str(out, text),
         Value::List(items) => {
@@ -121,6 +122,15 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value) {
             out.push(b']');
         }
         Value::Map(map) => write_map(out, map.iter()),
+    }
+}
+
+/// Whether JSON takes it for an integer: anyone may have made it.
+fn is_integer(digits: &str) -> bool {
+    match digits.strip_prefix('-').unwrap_or(digits).as_bytes() {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
     }
 }
 
