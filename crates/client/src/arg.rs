@@ -72,7 +72,7 @@ impl<'a> Arg<'a> {
     }
 
     /// Reads one from the front of a record and returns the rest. `None` when the record ends early.
-    #[inline]
+    #[inline(always)]
     pub fn take(record: &'a [u8]) -> Option<(Arg<'a>, &'a [u8])> {
         let (tag, rest) = record.split_first()?;
         Some(match *tag {
@@ -174,10 +174,30 @@ fn put_text<'p>(place: &'p mut [u8], tag: u8, text: &str) -> &'p mut [u8] {
     *len = (text.len() as u32).to_le_bytes();
     match rest.split_at_mut_checked(text.len()) {
         Some((body, rest)) => {
-            body.copy_from_slice(text.as_bytes());
+            copy(body, text.as_bytes());
             rest
         }
         None => &mut [],
+    }
+}
+
+/// Copies a text of the same length; a short one in two pieces that overlap, without a call.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+            *to = *from;
+        }
+        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+            *to = *from;
+        }
+    }
+    match from.len() {
+        16..=32 => ends::<16>(to, from),
+        8..16 => ends::<8>(to, from),
+        4..8 => ends::<4>(to, from),
+        _ => to.copy_from_slice(from),
     }
 }
 

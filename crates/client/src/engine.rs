@@ -9,7 +9,7 @@ use crate::desk::Desk;
 use crate::harvest::Harvest;
 use crate::record::{self, Record};
 use crate::site::{self, Site};
-use crate::stats::add;
+use crate::stats::bump;
 use metlog_message::Timestamp;
 use metlog_message::time::TimestampWriter;
 use metlog_ring::Consumer;
@@ -284,7 +284,7 @@ impl Engine {
             self.sites.extend(site::after(self.sites.len()));
         }
         let Some(desk) = self.desks.get_mut(&record.client) else { return };
-        add(&desk.core().stats.taken, 1);
+        bump(&desk.core().stats.taken);
         match tag.checked_sub(1) {
             None => desk.write_ready(record.body),
             Some(at) => {

@@ -116,7 +116,7 @@ pub struct Values<'a>(&'a [u8]);
 
 impl<'a> Iterator for Values<'a> {
     type Item = Arg<'a>;
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Arg<'a>> {
         let (arg, rest) = Arg::take(self.0)?;
         self.0 = rest;

@@ -37,6 +37,12 @@ pub(crate) fn add(counter: &AtomicU64, count: usize) {
     counter.fetch_add(count as u64, Ordering::Relaxed);
 }
 
+/// Adds one to a counter that only this thread writes: a load and a store, which cost less than an addition that other
+/// cores must see.
+pub(crate) fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
 impl LaneCounters {
     pub fn fail(&self, why: &str) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());

@@ -116,7 +116,8 @@ fn deliver(core: &Core, tag: u32, len: usize, fill: impl Fn(&mut [u8], u64)) {
             .ok()
             .flatten()
     };
-    let patient = matches!(core.overflow, Overflow::Block | Overflow::Pace);
+    // One of metlog's own threads would wait for itself.
+    let patient = core.is_patient() && !engine::is_internal();
     match attempt(patient && !core.saturated.load(Ordering::Relaxed)) {
         Some(Ok(())) => core.saturated.store(false, Ordering::Relaxed),
         Some(Err(Full)) => {

@@ -105,7 +105,7 @@ impl Drop for Timer {
 }
 
 /// Counts, or adds to the thread's slot. The first value is the count; `RATE` is the place of the sampling rate.
-#[inline]
+#[inline(always)]
 pub fn count<const RATE: usize, const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) {
     if N == 1 && word & site::AGGREGATE != 0 {
         if let (Some(slot), Some(count)) = (slots::here(site::site_of(word)), args.first()) {

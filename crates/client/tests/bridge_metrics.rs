@@ -123,7 +123,7 @@ fn what_was_counted_before_there_is_a_client_waits_for_one() {
 #[test]
 fn labels_that_never_repeat_do_not_eat_the_memory() {
     let _one = alone();
-    let (client, kept) = start(Setup::new("labels").ring_bytes(16 * 1024 * 1024).numbered(false));
+    let (client, kept) = start(Setup::new("labels"));
     let recorder = metlog::metrics::recorder();
     with_local_recorder(&recorder, || {
         for user in 0..10_100 {

@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::field::Empty;
 use tracing_subscriber::prelude::*;
 
-/// The bridge speaks to the default client, of which there is one.
+/// The bridge speaks to the default client, of which there is one; and every dispatcher alive has a say in whether a
+/// call site is switched off.
 static ONE: Mutex<()> = Mutex::new(());
 
 fn start(setup: Setup) -> (MutexGuard<'static, ()>, Client, Kept) {
@@ -217,10 +218,10 @@ fn events_find_a_client_that_comes_later_and_one_that_is_set_up_anew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_in_tasks_carry_the_context_of_the_task() {
     let (client, kept) = client(Setup::new("tasks"));
-    let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(metlog::tracing::layer()));
     {
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         client.make_default();
+        let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(metlog::tracing::layer()));
         let tasks: Vec<_> = (0..8)
             .map(|task| {
                 let dispatch = dispatch.clone();

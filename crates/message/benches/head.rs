@@ -7,15 +7,26 @@ use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
+/// What the scan finds, without the parts it leaves as JSON: serde_json skips those.
 #[derive(Deserialize)]
 struct Typed<'a> {
     #[serde(borrow, rename = "type")]
-    _kind: Cow<'a, str>,
+    kind: Cow<'a, str>,
     #[serde(borrow)]
-    _timestamp: Option<Cow<'a, str>>,
+    timestamp: Cow<'a, str>,
     #[serde(borrow)]
-    _logger: Option<Cow<'a, str>>,
-    _severity: Option<u8>,
+    logger: Cow<'a, str>,
+    severity: u8,
+    #[serde(borrow)]
+    metlog_client: Cow<'a, str>,
+    metlog_seq: u64,
+}
+
+impl Typed<'_> {
+    fn sum(&self) -> usize {
+        let texts = self.kind.len() + self.timestamp.len() + self.logger.len() + self.metlog_client.len();
+        texts + usize::from(self.severity) + self.metlog_seq as usize
+    }
 }
 
 fn main() {
@@ -30,7 +41,10 @@ fn main() {
     let rounds = if std::env::args().any(|arg| arg == "--bench") { 400 } else { 1 };
     let limits = Limits::default();
     let scan = || messages.iter().filter(|text| head::scan(black_box(text.as_bytes()), &limits).is_ok()).count();
-    let parse = || messages.iter().filter(|text| serde_json::from_str::<Typed<'_>>(black_box(text)).is_ok()).count();
+    let parse = || {
+        let read = |text: &&String| serde_json::from_slice::<Typed<'_>>(black_box(text.as_bytes())).ok();
+        messages.iter().filter_map(|text| read(&text)).filter(|typed| black_box(typed.sum()) > 0).count()
+    };
     assert_eq!((scan(), parse()), (1000, 1000));
     let best = |work: &dyn Fn() -> usize| {
         (0..rounds)

@@ -5,7 +5,7 @@
 //! where a value of the head itself holds an escape.
 
 use crate::swar::until_special;
-use crate::wire::{Limits, read_value};
+use crate::wire::{Limits, in_range, unescaped};
 use crate::{Severity, Timestamp};
 use std::borrow::Cow;
 
@@ -32,82 +32,55 @@ pub struct Head<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotStrict;
 
-/// Finds the head of a strictly valid message.
+/// Finds the head of a strictly valid message: of exactly those in which [`crate::wire::read`] finds nothing to note.
 ///
 /// # Errors
 /// If it is not strictly valid JSON in UTF-8, is beyond the limits, lacks one of `type`, `timestamp`, `logger`,
 /// `severity`, `payload` and `fields`, or has a key of the envelope twice or of the wrong kind.
 pub fn scan<'a>(text: &'a [u8], limits: &Limits) -> Result<Head<'a>, NotStrict> {
-    if text.len() > limits.bytes || std::str::from_utf8(text).is_err() {
+    if text.len() > limits.bytes {
         return Err(NotStrict);
     }
-    let mut scanner = Scanner { text, at: 0, values: limits.values, depth: limits.depth };
-    let mut found = Found::default();
-    scanner.blanks();
-    scanner.envelope(&mut found).ok_or(NotStrict)?;
-    scanner.blanks();
-    if scanner.at != text.len() {
-        return Err(NotStrict);
-    }
-    found.head().ok_or(NotStrict)
+    let text = std::str::from_utf8(text).map_err(|_| NotStrict)?;
+    let mut scanner =
+        Scanner { text, bytes: text.as_bytes(), at: 0, values: limits.values, depth: limits.safe_depth() };
+    scanner.message().ok_or(NotStrict)
 }
 
-/// Values of the envelope as they stand in the message: JSON.
+/// What has been seen of the envelope.
 #[derive(Default)]
 struct Found<'a> {
-    kind: Option<&'a [u8]>,
-    timestamp: Option<&'a [u8]>,
-    logger: Option<&'a [u8]>,
-    severity: Option<&'a [u8]>,
+    kind: Option<Cow<'a, str>>,
+    timestamp: Option<Timestamp>,
+    logger: Option<Cow<'a, str>>,
+    severity: Option<Severity>,
     payload: Option<&'a [u8]>,
     fields: Option<&'a [u8]>,
-    pid: Option<&'a [u8]>,
-    hostname: Option<&'a [u8]>,
-    env_version: Option<&'a [u8]>,
-    client: Option<&'a [u8]>,
-    seq: Option<&'a [u8]>,
+    client: Option<Cow<'a, str>>,
+    seq: Option<u64>,
+    pid: Option<i64>,
+    hostname: Option<()>,
+    env_version: Option<()>,
+    heka_pid: bool,
+    heka_hostname: bool,
 }
 
 impl<'a> Found<'a> {
-    fn place(&mut self, key: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match key {
-            b"type" => &mut self.kind,
-            b"timestamp" => &mut self.timestamp,
-            b"logger" => &mut self.logger,
-            b"severity" => &mut self.severity,
-            b"payload" => &mut self.payload,
-            b"fields" => &mut self.fields,
-            b"metlog_pid" => &mut self.pid,
-            b"metlog_hostname" => &mut self.hostname,
-            b"env_version" => &mut self.env_version,
-            b"metlog_client" => &mut self.client,
-            b"metlog_seq" => &mut self.seq,
-            _ => return None,
-        })
-    }
-
     fn head(self) -> Option<Head<'a>> {
-        let timestamp = text(self.timestamp?)?;
-        if !Timestamp::has_zone(&timestamp) || self.fields?.first() != Some(&b'{') {
+        // The reader takes the older name where the newer is missing, and notes it.
+        if self.heka_pid && self.pid.is_none() || self.heka_hostname && self.hostname.is_none() {
             return None;
         }
-        if let Some(hostname) = self.hostname {
-            text(hostname)?;
-        }
-        if let Some(pid) = self.pid {
-            integer::<i64>(pid)?;
-        }
-        let [severity @ b'0'..=b'7'] = self.severity? else { return None };
         let origin = match (self.client, self.seq) {
             (None, None) => None,
-            (Some(client), Some(seq)) => Some((text(client)?, integer(seq)?)),
+            (Some(client), Some(seq)) => Some((client, seq)),
             _ => return None,
         };
         Some(Head {
-            kind: text(self.kind?)?,
-            timestamp: Timestamp::parse(&timestamp)?,
-            logger: text(self.logger?)?,
-            severity: Severity::from_number(i64::from(severity - b'0'))?,
+            kind: self.kind?,
+            timestamp: self.timestamp?,
+            logger: self.logger?,
+            severity: self.severity?,
             payload: self.payload?,
             fields: self.fields?,
             origin,
@@ -115,32 +88,109 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A whole number; the scanner has seen that it is a number.
-fn integer<T: std::str::FromStr>(json: &[u8]) -> Option<T> {
-    let digits = std::str::from_utf8(json).ok()?;
-    if digits == "-0" { None } else { digits.parse().ok() }
-}
-
-/// A text without its quotes, unescaped where it has to be.
-fn text(json: &[u8]) -> Option<Cow<'_, str>> {
-    let inside = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if inside.contains(&b'\\') {
-        return read_value(json).ok().and_then(|value| Some(Cow::Owned(value.as_str()?.to_owned())));
+/// Fills a place that must be empty.
+#[inline(always)]
+fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    if place.is_some() {
+        return None;
     }
-    std::str::from_utf8(inside).ok().map(Cow::Borrowed)
+    *place = Some(value);
+    Some(())
 }
 
 struct Scanner<'a> {
-    text: &'a [u8],
+    text: &'a str,
+    bytes: &'a [u8],
     at: usize,
     values: usize,
     depth: usize,
 }
 
 impl<'a> Scanner<'a> {
+    fn message(&mut self) -> Option<Head<'a>> {
+        self.blanks();
+        self.depth = self.depth.checked_sub(1)?;
+        self.values = self.values.checked_sub(1)?;
+        self.take(b'{')?;
+        self.blanks();
+        let mut found = Found::default();
+        loop {
+            let key = self.text()?;
+            self.colon()?;
+            self.entry(&key, &mut found)?;
+            if !self.more(b'}')? {
+                break;
+            }
+        }
+        self.blanks();
+        if self.at == self.bytes.len() { found.head() } else { None }
+    }
+
+    /// The value of a key of the envelope.
+    #[inline(always)]
+    fn entry(&mut self, key: &str, found: &mut Found<'a>) -> Option<()> {
+        match key {
+            "type" => once(&mut found.kind, self.text_value()?),
+            "timestamp" => {
+                let text = self.text_value()?;
+                let timestamp = Timestamp::parse(&text).filter(|_| Timestamp::has_zone(&text))?;
+                once(&mut found.timestamp, timestamp)
+            }
+            "logger" => once(&mut found.logger, self.text_value()?),
+            "severity" => {
+                let [digit @ b'0'..=b'7'] = self.raw()? else { return None };
+                once(&mut found.severity, Severity::from_number(i64::from(digit - b'0'))?)
+            }
+            "payload" => once(&mut found.payload, self.raw()?),
+            "fields" => once(&mut found.fields, self.raw().filter(|json| json.first() == Some(&b'{'))?),
+            "env_version" => once(&mut found.env_version, self.value()?),
+            "metlog_pid" => once(&mut found.pid, self.integer()?),
+            "metlog_hostname" => once(&mut found.hostname, self.text_value().map(|_| ())?),
+            "metlog_client" => once(&mut found.client, self.text_value()?),
+            "metlog_seq" => once(&mut found.seq, self.integer()?),
+            other => {
+                found.heka_pid |= other == "heka_pid";
+                found.heka_hostname |= other == "heka_hostname";
+                self.value()
+            }
+        }
+    }
+
+    /// A value as it stands.
+    #[inline(always)]
+    fn raw(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        self.value()?;
+        self.bytes.get(start..self.at)
+    }
+
+    /// A whole number of this size. Minus nought is a float.
+    #[inline(always)]
+    fn integer<T: std::str::FromStr>(&mut self) -> Option<T> {
+        let start = self.at;
+        self.value()?;
+        self.text.get(start..self.at).filter(|digits| *digits != "-0")?.parse().ok()
+    }
+
+    #[inline(always)]
+    fn text_value(&mut self) -> Option<Cow<'a, str>> {
+        self.values = self.values.checked_sub(1)?;
+        self.text()
+    }
+
+    /// A text without its quotes, unescaped where it has to be.
+    #[inline(always)]
+    fn text(&mut self) -> Option<Cow<'a, str>> {
+        let start = self.at;
+        if self.string()? {
+            return unescaped(self.bytes.get(start..self.at)?).map(Cow::Owned);
+        }
+        self.text.get(start + 1..self.at - 1).map(Cow::Borrowed)
+    }
+
     #[inline(always)]
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.bytes.get(self.at).copied()
     }
 
     #[inline(always)]
@@ -153,32 +203,6 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     fn take(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    fn envelope(&mut self, found: &mut Found<'a>) -> Option<()> {
-        self.depth = self.depth.checked_sub(1)?;
-        self.values = self.values.checked_sub(1)?;
-        self.take(b'{')?;
-        self.blanks();
-        loop {
-            let key = self.at;
-            self.string()?;
-            let key = self.text.get(key + 1..self.at - 1)?;
-            self.colon()?;
-            let start = self.at;
-            self.value()?;
-            let value = self.text.get(start..self.at)?;
-            match found.place(key) {
-                Some(place @ None) => *place = Some(value),
-                Some(_) => return None,
-                // An escaped name may be one of ours in disguise, and old names mean something to the reader.
-                None if key.contains(&b'\\') || key.starts_with(b"heka_") => return None,
-                None => {}
-            }
-            if !self.more(b'}')? {
-                return Some(());
-            }
-        }
     }
 
     #[inline(always)]
@@ -205,7 +229,7 @@ impl<'a> Scanner<'a> {
     fn value(&mut self) -> Option<()> {
         self.values = self.values.checked_sub(1)?;
         match self.peek()? {
-            b'"' => self.string(),
+            b'"' => self.string().map(|_| ()),
             b'-' | b'0'..=b'9' => self.number(),
             open @ (b'{' | b'[') => {
                 self.depth = self.depth.checked_sub(1)?;
@@ -241,27 +265,30 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Option<()> {
-        self.text.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
+        self.bytes.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
     }
 
+    /// Whether the text holds escapes.
     #[inline]
-    fn string(&mut self) -> Option<()> {
+    fn string(&mut self) -> Option<bool> {
         self.take(b'"')?;
+        let mut escapes = false;
         loop {
-            self.at += until_special(self.text.get(self.at..)?);
+            self.at += until_special(self.bytes.get(self.at..)?);
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
-                    return Some(());
+                    return Some(escapes);
                 }
                 b'\\' => self.escape()?,
                 _ => return None,
             }
+            escapes = true;
         }
     }
 
     fn escape(&mut self) -> Option<()> {
-        let letter = *self.text.get(self.at + 1)?;
+        let letter = *self.bytes.get(self.at + 1)?;
         self.at += 2;
         match letter {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
@@ -280,18 +307,20 @@ impl<'a> Scanner<'a> {
     }
 
     fn hex(&mut self) -> Option<u32> {
-        let digits = self.text.get(self.at..self.at + 4)?;
+        let digits = self.bytes.get(self.at..self.at + 4)?;
         self.at += 4;
         digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + (*digit as char).to_digit(16)?))
     }
 
     #[inline]
     fn number(&mut self) -> Option<()> {
+        let start = self.at;
         let _minus = self.take(b'-');
         if self.take(b'0').is_none() {
             self.digits()?;
         }
-        if self.take(b'.').is_some() {
+        let fraction = self.take(b'.').is_some();
+        if fraction {
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.peek() {
@@ -300,8 +329,11 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
             }
             self.digits()?;
+        } else if !fraction || self.at - start < 300 {
+            // Without an exponent it takes so many digits to leave the range.
+            return Some(());
         }
-        Some(())
+        in_range(self.text.get(start..self.at)?).then_some(())
     }
 
     #[inline(always)]

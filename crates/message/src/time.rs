@@ -39,7 +39,8 @@ impl Timestamp {
     /// colon, `T` or a blank, and UTC where no zone is given. Nothing else, and nothing around it.
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, mut rest) = text.as_bytes().split_first_chunk::<19>()?;
-        let [y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] = whole
+        let [y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] =
+            whole
         else {
             return None;
         };

@@ -5,6 +5,7 @@ mod read;
 mod split;
 mod write;
 
+pub(crate) use json::{in_range, unescaped};
 pub use read::{Read, read, read_value};
 pub use split::{Piece, Splitter};
 use std::fmt;
@@ -158,7 +159,9 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Empty => f.write_str("empty"),
             Refusal::TooLarge { bytes, limit } => write!(f, "{bytes} bytes, at most {limit} are allowed"),
-            Refusal::TooDeep { at, limit } => write!(f, "byte {at}: nested too deep, at most {limit} levels are allowed"),
+            Refusal::TooDeep { at, limit } => {
+                write!(f, "byte {at}: nested too deep, at most {limit} levels are allowed")
+            }
             Refusal::TooManyValues { limit } => write!(f, "too many values, at most {limit} are allowed"),
             Refusal::Syntax { at, expected } => write!(f, "byte {at}: expected {expected}"),
             Refusal::NotAnObject => f.write_str("expected an object with a `type`"),
