@@ -17,7 +17,7 @@ macro_rules! open_site {
             text_args: if matches!($kind, Kind::Custom) { 0 } else { 1 },
             fields: $fields,
             level: $level,
-            module: module_path!(),
+            module: "",
             file: file!(),
             line: line!(),
         })

@@ -34,6 +34,8 @@ pub struct Core {
     lanes: Vec<Arc<Lane>>,
     disabled_timers: RwLock<BTreeSet<String>>,
     methods: RwLock<BTreeMap<String, Arc<dyn Method>>>,
+    /// How often methods were added since: the desk then looks anew who wants to be called by the clock.
+    pub(crate) methods_added: AtomicU32,
     active: bool,
     shutdown_timeout: Duration,
     /// The effective configuration, secrets struck out.
@@ -106,6 +108,7 @@ impl Core {
             lanes: outlets.iter().map(|outlet| outlet.lane.clone()).collect(),
             disabled_timers: RwLock::new(setup.disabled_timers),
             methods: RwLock::new(setup.methods),
+            methods_added: AtomicU32::new(0),
             active: false,
             shutdown_timeout: setup.shutdown_timeout,
             config: setup.config,
@@ -451,6 +454,7 @@ impl Client {
         }
         methods.insert(name.to_owned(), method);
         drop(methods);
+        core.methods_added.fetch_add(1, Ordering::Relaxed);
         site::rejudge(&core);
         Ok(())
     }

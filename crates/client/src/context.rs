@@ -134,14 +134,15 @@ pub fn enter(more: impl IntoIterator<Item = (&'static str, Value)>) -> Entered {
 #[derive(Debug)]
 pub struct InContext<F> {
     context: Context,
-    future: Pin<Box<F>>,
+    /// `None` only while it is dropped.
+    future: Option<Pin<Box<F>>>,
 }
 
 /// `.in_context(…)` on every future.
 pub trait WithContext: Future + Sized {
     /// Runs in this context at every poll, on whatever thread.
     fn in_context(self, context: Context) -> InContext<Self> {
-        InContext { context, future: Box::pin(self) }
+        InContext { context, future: Some(Box::pin(self)) }
     }
 
     /// Takes the context along in which this is called: for `spawn`, which starts with none.
@@ -156,11 +157,20 @@ impl<F: Future> Future for InContext<F> {
     type Output = F::Output;
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let entered = self.context.enter();
-        let polled = self.future.as_mut().poll(cx);
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let polled = future.as_mut().poll(cx);
         // What the future set with `set`/`clear` stays with the task, not with the thread.
         self.context = Context::current();
         drop(entered);
         Poll::Ready(ready!(polled))
+    }
+}
+
+impl<F> Drop for InContext<F> {
+    /// What a cancelled task says while it goes still carries its context.
+    fn drop(&mut self) {
+        let _entered = self.context.enter();
+        self.future = None;
     }
 }
 

@@ -140,13 +140,14 @@ pub(crate) struct Desk {
     harvested: Instant,
     /// Methods that are called by the clock, with the time of the next call.
     methods: Vec<(Instant, String)>,
+    methods_added: u32,
 }
 
 impl Desk {
     pub fn new(core: Arc<Core>, outlets: Vec<Outlet>) -> Self {
         let now = Instant::now();
         let methods = core.intervals().into_iter().map(|(name, every)| (now + every, name)).collect();
-        Desk { core, outlets, known: Vec::new(), scratch: Vec::new(), harvested: now, methods }
+        Desk { core, outlets, known: Vec::new(), scratch: Vec::new(), harvested: now, methods, methods_added: 0 }
     }
 
     pub fn core(&self) -> &Core {
@@ -228,6 +229,11 @@ impl Desk {
     pub fn due_methods(&mut self) -> Vec<String> {
         let now = Instant::now();
         let mut due = Vec::new();
+        let added = self.core.methods_added.load(Ordering::Relaxed);
+        if added != self.methods_added {
+            self.methods_added = added;
+            self.methods = self.core.intervals().into_iter().map(|(name, every)| (now + every, name)).collect();
+        }
         for (next, name) in &mut self.methods {
             if now >= *next
                 && let Some(every) = self.core.interval(name)

@@ -302,7 +302,8 @@ fn fixed(meta: &Meta, envelope: &Envelope) -> Vec<(String, Vec<u8>)> {
     for (name, json) in &envelope.fields {
         put(name, json);
     }
-    if envelope.location {
+    // A bridge's site does not stand where the call stood; the bridge says the place itself.
+    if envelope.location && !meta.module.is_empty() {
         put("module", &json_of(meta.module));
         put("file", &json_of(meta.file));
         put("line", &meta.line.to_string());

@@ -96,3 +96,25 @@ async fn the_current_context_can_be_taken_along() {
     settle(&client);
     assert_eq!(fields_of(&kept.messages(), "child"), fields! { outer = 1 });
 }
+
+#[tokio::test]
+async fn a_cancelled_task_still_has_its_context_while_it_goes() {
+    struct Says(metlog::Client);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            metlog::info!(client: self.0, "going");
+        }
+    }
+    let (client, kept) = client(Setup::new("cancelled"));
+    let says = Says(client.clone());
+    let work = async move {
+        let _says = says;
+        std::future::pending::<()>().await;
+    };
+    let task = tokio::spawn(work.in_context(Context::new(fields! { task = 1 })));
+    tokio::task::yield_now().await;
+    task.abort();
+    assert!(task.await.is_err());
+    settle(&client);
+    assert_eq!(fields_of(&kept.messages(), "going"), fields! { task = 1 });
+}

@@ -249,6 +249,16 @@ fn a_method_on_an_interval_is_called_by_the_clock() {
         std::thread::sleep(ms(5));
     }
     assert!(calls.load(Ordering::Relaxed) >= 3);
+    // One that comes later is called too.
+    let later = Arc::new(AtomicU64::new(0));
+    client.add_method("later", Arc::new(Echo(later.clone(), Some(ms(5)))), false).expect("a free name");
+    for _ in 0..500 {
+        if later.load(Ordering::Relaxed) >= 2 {
+            break;
+        }
+        std::thread::sleep(ms(5));
+    }
+    assert!(later.load(Ordering::Relaxed) >= 2);
     settle(&client);
     assert!(client.shutdown(ms(1000)).complete);
 }
