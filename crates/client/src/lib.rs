@@ -89,7 +89,7 @@ pub mod __private {
     pub use crate::engine::is_internal;
     pub use crate::holder::Decorator;
     pub use crate::site::{Kind, LIVE, Meta, Site, dotted, dotted_len, plain, rate_at};
-    pub use crate::thread::emit;
+    pub use crate::thread::emit_here;
     pub use crate::timer::{Counting, count};
     pub use crate::trouble::{Trouble, ViaDeref, ViaError, ViaText, join, with_error, with_stack};
 }

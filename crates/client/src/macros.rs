@@ -187,11 +187,11 @@ macro_rules! __log {
         let word = $crate::__word!($($client)?);
         if word & $crate::__private::LIVE != 0 {
             if __METLOG_PLAIN {
-                $crate::__private::emit(&__METLOG_SITE, word, [$($crate::__capture!($arg),)* $($($crate::__capture!($value)),*)?]);
+                $crate::__private::emit_here(&__METLOG_SITE, word, [$($crate::__capture!($arg),)* $($($crate::__capture!($value)),*)?], || ());
             } else {
-                $crate::__private::emit(&__METLOG_SITE, word, [
+                $crate::__private::emit_here(&__METLOG_SITE, word, [
                     $crate::__private::Arg::Str(&::std::format!($text $(, $arg)*)), $($($crate::__capture!($value)),*)?
-                ]);
+                ], || ());
             }
         }
     }};
@@ -240,8 +240,8 @@ macro_rules! __metric {
         }
         let word = $crate::__word!($($client)?);
         if word & $crate::__private::LIVE != 0 {
-            $crate::__private::count::<{ $crate::__private::rate_at(__METLOG_FIELDS) }, _>(
-                &__METLOG_SITE, word, [$count, $($crate::__capture!($value)),*]);
+            $crate::__private::count::<{ $crate::__private::rate_at(__METLOG_FIELDS) }, _, _>(
+                &__METLOG_SITE, word, [$count, $($crate::__capture!($value)),*], || ());
         }
     }};
     ({ $($client:expr)? } $kind:ident [$name:expr] [$count:expr] $($key:tt = $value:expr),*) => {
@@ -338,7 +338,7 @@ macro_rules! __custom {
         }
         let word = $crate::__word!($($client)?);
         if word & $crate::__private::LIVE != 0 {
-            $crate::__private::emit(&__METLOG_SITE, word, [$($crate::__capture!($value)),*]);
+            $crate::__private::emit_here(&__METLOG_SITE, word, [$($crate::__capture!($value)),*], || ());
         }
     }};
     ({ $($client:expr)? } $kind:expr; $($key:tt = $value:expr),*) => {

@@ -33,6 +33,17 @@ pub fn emit<const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) 
     leave(site, word, args, Clock::raw);
 }
 
+/// The same for the macros: `here`, a closure that does nothing, has a type of its own at each call site. So the
+/// compiler makes this code once per site, in place, where the kinds of the values are known; shared between sites it
+/// would look at each value's kind when it runs.
+#[inline(always)]
+pub fn emit_here<const N: usize, H: Fn()>(site: &'static Site, word: u64, args: [Arg<'_>; N], here: H) {
+    leave(site, word, args, |clock| {
+        here();
+        clock.raw()
+    });
+}
+
 /// The same for a moment that was read from the clock already: reading it is most of what a call costs.
 #[inline]
 pub fn emit_at<const N: usize>(site: &'static Site, word: u64, ticks: u64, args: [Arg<'_>; N]) {

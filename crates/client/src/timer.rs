@@ -106,7 +106,7 @@ impl Drop for Timer {
 
 /// Counts, or adds to the thread's slot. The first value is the count; `RATE` is the place of the sampling rate.
 #[inline(always)]
-pub fn count<const RATE: usize, const N: usize>(site: &'static Site, word: u64, args: [Arg<'_>; N]) {
+pub fn count<const RATE: usize, const N: usize, H: Fn()>(site: &'static Site, word: u64, args: [Arg<'_>; N], here: H) {
     if N == 1 && word & site::AGGREGATE != 0 {
         if let (Some(slot), Some(count)) = (slots::here(site::site_of(word)), args.first()) {
             slot.add(*count);
@@ -117,7 +117,7 @@ pub fn count<const RATE: usize, const N: usize>(site: &'static Site, word: u64, 
     if site.meta.kind == site::Kind::Counter && !sampled(args.get(RATE)) {
         return;
     }
-    thread::emit(site, word, args);
+    thread::emit_here(site, word, args, here);
 }
 
 /// Counts when it goes: what `#[incr_count]` puts in front of a body. The values are taken at once, since the body may
@@ -148,7 +148,7 @@ impl Drop for Counting {
         let Some((site, word, values)) = self.0.take() else { return };
         match Arg::take(&values) {
             // Alone it can be added up.
-            Some((count, [])) => self::count::<{ usize::MAX }, 1>(site, word, [count]),
+            Some((count, [])) => self::count::<{ usize::MAX }, 1, _>(site, word, [count], || ()),
             _ => thread::emit(site, word, [Arg::Raw(&values)]),
         }
     }
