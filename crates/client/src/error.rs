@@ -4,7 +4,7 @@ use metlog_settings::Problems;
 use std::fmt;
 
 /// Why there is no client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Error {
     /// The configuration is wrong: every mistake, with file, line and column. Nothing was opened.
     Config(Problems),
@@ -18,6 +18,13 @@ impl fmt::Display for Error {
             Error::Config(problems) => write!(f, "{problems}"),
             Error::Open(why) => f.write_str(why),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The words for people here too: this is what `fn main() -> Result<(), metlog::Error>` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "metlog is not set up\n{self}")
     }
 }
 
