@@ -94,7 +94,7 @@ pub enum Note {
     },
     /// Bytes that are not UTF-8 became replacement characters.
     NotUtf8 {
-        /// The byte at which, the first time.
+        /// The byte at which the first such text begins.
         at: usize,
     },
 }

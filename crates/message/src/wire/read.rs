@@ -122,7 +122,7 @@ impl Reader {
             }
             number => {
                 self.notes.push(Note::Coerced("timestamp"));
-                since_1970(&number)
+                since_1970(number)
             }
         };
         read.unwrap_or_else(|| {
