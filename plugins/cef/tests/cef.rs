@@ -5,7 +5,7 @@ mod support;
 use metlog_cef::{Cef, Event};
 use metlog_message::{Fields, Severity, Value};
 use metlog_pipeline::{Emit, MethodEntry, MethodError};
-use support::Client;
+use support::{client, named, of_example};
 
 const DEVICE: &str = "vendor = 'Mozilla'\nproduct = 'weave'\ndevice_version = '3'\n";
 
@@ -22,7 +22,7 @@ fn event() -> Event {
 #[test]
 fn the_message_is_metlogs() {
     let settings = "syslog_options = 'PID,NDELAY'\nsyslog_facility = 'LOCAL4'\nsyslog_ident = 'some_name'\n";
-    let client = Client::new(&format!("{DEVICE}{settings}"));
+    let client = client(&format!("{DEVICE}{settings}"));
     let line = client.cef(&event()).unwrap();
     let expected = "Nov 20 22:00:50 web01 CEF:0|Mozilla|weave|3|AuthFail|login failed|5|\
         cs1Label=requestClientApplication cs1=Mozilla/5.0 (X11) requestMethod=POST request=/login?next\\=/ src=192.0.2.7 \
@@ -46,7 +46,7 @@ fn the_message_is_metlogs() {
 
 #[test]
 fn what_is_not_known_is_none_and_the_signature_is_the_name() {
-    let line = Client::new(DEVICE).cef(&Event::new("startup", "Low")).unwrap();
+    let line = client(DEVICE).cef(&Event::new("startup", "Low")).unwrap();
     let expected = "Nov 20 22:00:50 web01 CEF:0|Mozilla|weave|3|startup|startup|Low|\
         cs1Label=requestClientApplication cs1=none requestMethod=none request=none src=none dhost=none suser=none";
     assert_eq!(line, expected);
@@ -54,7 +54,7 @@ fn what_is_not_known_is_none_and_the_signature_is_the_name() {
 
 /// The part before the extensions, and the extensions.
 fn parts(event: &Event) -> (String, String) {
-    let line = Client::new(DEVICE).cef(event).unwrap();
+    let line = client(DEVICE).cef(event).unwrap();
     let at = line.find("cs1Label=").unwrap();
     (line[..at].to_owned(), line[at..].to_owned())
 }
@@ -89,7 +89,7 @@ fn extensions_come_shortest_value_first() {
 
 #[test]
 fn what_does_not_fit_is_left_out_and_said_so() {
-    let client = Client::new(DEVICE);
+    let client = client(DEVICE);
     let event = Event::new("n", 1)
         .extension("tiny", "x")
         .extension("middle", "x".repeat(100))
@@ -110,7 +110,7 @@ fn what_does_not_fit_is_left_out_and_said_so() {
 
 #[test]
 fn a_value_cannot_make_the_line_arbitrarily_long() {
-    let client = Client::new(DEVICE);
+    let client = client(DEVICE);
     let huge = "x".repeat(2_000_000);
     let line = client.cef(&event().user_agent(&huge).user(&huge).host(&huge).request(&huge, &huge)).unwrap();
     assert!(line.len() < 8 * 1024, "{}", line.len());
@@ -118,7 +118,7 @@ fn a_value_cannot_make_the_line_arbitrarily_long() {
 
 #[test]
 fn metlogs_own_call_works() {
-    let client = Client::new("vendor = 'ops'");
+    let client = client("vendor = 'ops'");
     let map = |pairs: &[(&str, &str)]| pairs.iter().copied().collect::<Fields>();
     let environ = map(&[
         ("REQUEST_METHOD", "GET"),
@@ -146,7 +146,7 @@ fn metlogs_own_call_works() {
 
 #[test]
 fn arguments_that_are_wrong() {
-    let client = Client::new(DEVICE);
+    let client = client(DEVICE);
     let wrong = |args: &[(&str, Value)]| {
         let error = client.call("cef", &args.iter().cloned().collect()).unwrap_err();
         assert!(matches!(error, MethodError::Arguments(_)));
@@ -163,22 +163,22 @@ fn arguments_that_are_wrong() {
     assert_eq!(wrong(&[("environ", "GET /".into())]), "cef's `environ` must be a map, not `GET /`");
     assert_eq!(wrong(&[("extensions", 1.into())]), "cef's `extensions` must be a map, not `1`");
     assert_eq!(
-        Client::new("vendor = 'v'").cef(&event()).unwrap_err().to_string(),
+        support::client("vendor = 'v'").cef(&event()).unwrap_err().to_string(),
         "cef needs a `product`, in its configuration or in the call's `config`"
     );
 }
 
 #[test]
 fn settings_that_are_wrong() {
-    let wrong = |settings: &str| Client::open("cef", settings).err().expect(settings);
+    let wrong = |settings: &str| named("cef", settings).err().expect(settings);
     let expected = "\
-test:1:19: `syslog_facility`: unknown value `LOCAL9`, expected one of `KERN`, `USER`, `MAIL`, `DAEMON`, `AUTH`, `LPR`, \
+test.toml:1:19: `syslog_facility`: unknown value `LOCAL9`, expected one of `KERN`, `USER`, `MAIL`, `DAEMON`, `AUTH`, `LPR`, \
 `NEWS`, `UUCP`, `CRON`, `LOCAL0`, `LOCAL1`, `LOCAL2`, `LOCAL3`, `LOCAL4`, `LOCAL5`, `LOCAL6`, `LOCAL7`; did you mean `LOCAL0`?
-test:2:19: `syslog_priority`: unknown value `err`, expected one of `EMERG`, `ALERT`, `CRIT`, `ERR`, `WARNING`, `NOTICE`, \
+test.toml:2:19: `syslog_priority`: unknown value `err`, expected one of `EMERG`, `ALERT`, `CRIT`, `ERR`, `WARNING`, `NOTICE`, \
 `INFO`, `DEBUG`; did you mean `ERR`?
-test:3:18: `syslog_options`: unknown value `COINS`, expected one of `PID`, `CONS`, `NDELAY`, `NOWAIT`, `LOG_PERROR`; did \
+test.toml:3:18: `syslog_options`: unknown value `COINS`, expected one of `PID`, `CONS`, `NDELAY`, `NOWAIT`, `LOG_PERROR`; did \
 you mean `CONS`?
-test:4:1: unknown key `vendr`, expected one of `syslog_facility`, `syslog_priority`, `syslog_options`, `syslog_ident`, \
+test.toml:4:1: unknown key `vendr`, expected one of `syslog_facility`, `syslog_priority`, `syslog_options`, `syslog_ident`, \
 `version`, `vendor`, `product`, `device_version`; did you mean `vendor`?";
     let settings =
         "syslog_facility = 'LOCAL9'\nsyslog_priority = 'err'\nsyslog_options = 'PID,COINS'\nvendr = 'x'\nversion = 0";
@@ -187,7 +187,7 @@ test:4:1: unknown key `vendr`, expected one of `syslog_facility`, `syslog_priori
 
 #[test]
 fn options_as_a_list() {
-    let client = Client::new(&format!("{DEVICE}syslog_options = ['PID', 'CONS']\nsyslog_priority = 'ERR'"));
+    let client = client(&format!("{DEVICE}syslog_options = ['PID', 'CONS']\nsyslog_priority = 'ERR'"));
     client.cef(&event()).unwrap();
     let message = client.take().remove(0);
     assert_eq!(message.fields.at("cef_meta.syslog_options"), Some(&Value::from("PID,CONS")));
@@ -196,14 +196,14 @@ fn options_as_a_list() {
 
 #[test]
 fn another_name_on_request() {
-    let client = Client::open("audit", DEVICE).unwrap();
+    let client = named("audit", DEVICE).unwrap();
     assert!(client.cef_as("audit", &event()).is_ok());
     assert_eq!(client.cef(&event()).unwrap_err().to_string(), "no method `cef`: this client has audit");
 }
 
 #[test]
 fn the_example_opens_and_metlogs_name_is_known() {
-    let client = Client::from_example(MethodEntry::find("cef").unwrap().example);
+    let client = of_example();
     assert!(client.cef(&event()).unwrap().contains(" CEF:0|Example|shop|1.0|AuthFail|"));
     for name in ["metlog_cef.cef_plugin:config_plugin", "metlog_cef.cef_plugin.config_plugin"] {
         assert_eq!(MethodEntry::find(name).unwrap().name, "cef");

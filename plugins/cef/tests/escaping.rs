@@ -5,7 +5,7 @@ mod support;
 use metlog_cef::{Cef, Event};
 use metlog_message::Value;
 use proptest::prelude::*;
-use support::Client;
+use support::client;
 
 /// Splits where `separator` stands without a backslash, and undoes the escapes of the parts.
 fn unescape(text: &str, separator: char) -> Vec<String> {
@@ -82,7 +82,7 @@ proptest! {
     fn lines_read_back(
         name in text(), signature in text(), user in text(), path in text(), agent in text(), host in text(), value in text(),
     ) {
-        let client = Client::new("vendor = 'v|'\nproduct = 'p\\'\ndevice_version = '''\n1'''\n");
+        let client = client("vendor = 'v|'\nproduct = 'p\\'\ndevice_version = '''\n1'''\n");
         let event = Event::new(&name, 3)
             .signature(&signature)
             .user(&user)
@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn keys_and_lengths_do_no_harm(keys in prop::collection::vec(("\\PC{0,20}", "\\PC{0,300}"), 0..12)) {
-        let client = Client::new("vendor = 'v'\nproduct = 'p'\ndevice_version = '1'\n");
+        let client = client("vendor = 'v'\nproduct = 'p'\ndevice_version = '1'\n");
         let event = keys.iter().fold(Event::new("n", 1), |event, (key, value)| event.extension(key, value.as_str()));
         let line = client.cef(&event).unwrap();
         prop_assert!(line.len() <= 1024);

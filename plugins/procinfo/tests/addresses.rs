@@ -6,12 +6,12 @@ mod support;
 
 use metlog_procinfo::{Procinfo, Request};
 use std::net::UdpSocket;
-use support::Client;
+use support::{client, number};
 
 #[test]
 fn addresses_beyond_a_thousand_share_a_name() {
-    let client = Client::new("");
+    let client = client("");
     let sockets: Vec<UdpSocket> = (0..1005).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     assert_eq!(client.procinfo(&Request { net: true, ..Request::default() }), Ok(1001));
-    assert_eq!(client.number("net/other.UDP"), (sockets.len() - 1000) as f64);
+    assert_eq!(number(&client, "net/other.UDP"), (sockets.len() - 1000) as f64);
 }

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::Client;
+use support::{client, named, number, numbers, of_example};
 
 fn arguments<const N: usize>(pairs: [(&str, Value); N]) -> Fields {
     pairs.into_iter().collect()
@@ -19,7 +19,7 @@ fn arguments<const N: usize>(pairs: [(&str, Value); N]) -> Fields {
 
 #[test]
 fn messages_have_metlogs_shape() {
-    let client = Client::new("");
+    let client = client("");
     assert_eq!(client.procinfo(&Request { cpu: true, ..Request::default() }), Ok(2));
     let messages = client.take();
     for (message, name) in messages.iter().zip(["user", "sys"]) {
@@ -33,7 +33,7 @@ fn messages_have_metlogs_shape() {
         assert_eq!(message.fields, expected);
     }
     client.procinfo(&Request { mem: true, io: true, busy: true, ..Request::default() }).unwrap();
-    let names: Vec<String> = client.numbers().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = numbers(&client).into_iter().map(|(name, _)| name).collect();
     let expected = [
         "io/read_bytes",
         "io/write_bytes",
@@ -51,17 +51,17 @@ fn messages_have_metlogs_shape() {
 
 #[test]
 fn nothing_asked_for_is_nothing_sent() {
-    let client = Client::new("");
+    let client = client("");
     assert_eq!(client.procinfo(&Request::default()), Ok(0));
     assert_eq!(client.take(), []);
 }
 
 #[test]
 fn a_busy_loop_raises_cpu_and_busy() {
-    let client = Client::new("");
+    let client = client("");
     let request = Request { cpu: true, ..Request::default() };
     client.procinfo(&request).unwrap();
-    let before = client.number("cpu/user");
+    let before = number(&client, "cpu/user");
     let mut after = before;
     let (started, mut sum) = (Instant::now(), 0u64);
     while after - before < 0.05 && started.elapsed() < Duration::from_secs(20) {
@@ -69,11 +69,11 @@ fn a_busy_loop_raises_cpu_and_busy() {
             sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(n));
         }
         client.procinfo(&request).unwrap();
-        after = client.number("cpu/user");
+        after = number(&client, "cpu/user");
     }
     assert!(after - before >= 0.05, "{before} {after}");
     client.procinfo(&Request { busy: true, ..Request::default() }).unwrap();
-    let numbers: std::collections::BTreeMap<String, f64> = client.numbers().into_iter().collect();
+    let numbers: std::collections::BTreeMap<String, f64> = numbers(&client).into_iter().collect();
     assert!(numbers["busy/total_cpu"] >= after, "{numbers:?}");
     let share = 100.0 * numbers["busy/total_cpu"] / numbers["busy/uptime"];
     assert!((numbers["busy/pcnt"] - share).abs() < 1e-6, "{numbers:?}");
@@ -82,10 +82,10 @@ fn a_busy_loop_raises_cpu_and_busy() {
 #[test]
 fn memory_in_use_shows() {
     const BYTES: usize = 64 << 20;
-    let client = Client::new("mem = true");
+    let client = client("mem = true");
     let rss = || {
         client.procinfo(&Request::default()).unwrap();
-        let numbers: std::collections::BTreeMap<String, f64> = client.numbers().into_iter().collect();
+        let numbers: std::collections::BTreeMap<String, f64> = numbers(&client).into_iter().collect();
         assert!(numbers["meminfo/vms"] >= numbers["meminfo/rss"], "{numbers:?}");
         assert!((0.0..=100.0).contains(&numbers["meminfo/pcnt"]), "{numbers:?}");
         numbers["meminfo/rss"]
@@ -99,21 +99,21 @@ fn memory_in_use_shows() {
 
 #[test]
 fn calls_to_the_disk_are_counted() {
-    let client = Client::new("");
+    let client = client("");
     let request = Request { io: true, ..Request::default() };
     client.procinfo(&request).unwrap();
-    let before = client.number("io/write_count");
+    let before = number(&client, "io/write_count");
     let path = std::env::temp_dir().join(format!("metlog-procinfo-{}", std::process::id()));
     let mut file = std::fs::File::create(&path).unwrap();
     (0..100).for_each(|_| file.write_all(b"x").unwrap());
     std::fs::remove_file(&path).unwrap();
     client.procinfo(&request).unwrap();
-    assert!(client.number("io/write_count") - before >= 100.0);
+    assert!(number(&client, "io/write_count") - before >= 100.0);
 }
 
 #[test]
 fn another_process_can_be_asked_about() {
-    let client = Client::new("");
+    let client = client("");
     let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).stdin(Stdio::null()).spawn().unwrap();
     let request = Request { pid: Some(child.id()), cpu: true, ..Request::default() };
     let started = Instant::now();
@@ -136,7 +136,7 @@ fn another_process_can_be_asked_about() {
 
 #[test]
 fn connections_are_counted_by_local_address_and_state() {
-    let client = Client::new("");
+    let client = client("");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let peers: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -148,10 +148,10 @@ fn connections_are_counted_by_local_address_and_state() {
     let messages = client.take();
     assert!(messages.iter().all(|message| message.fields.get("rate") == Some(&Value::Int(1))), "{messages:?}");
     messages.into_iter().for_each(|message| client.emit(message));
-    assert_eq!(client.numbers(), [(format!("{server}.ESTABLISHED"), 2.0), (format!("{server}.LISTEN"), 1.0)]);
+    assert_eq!(numbers(&client), [(format!("{server}.ESTABLISHED"), 2.0), (format!("{server}.LISTEN"), 1.0)]);
 
     client.procinfo(&Request { net: true, ..Request::default() }).unwrap();
-    let numbers = client.numbers();
+    let numbers = numbers(&client);
     for (port, state) in
         [(udp.local_addr().unwrap().port(), "UDP"), (peers[0].local_addr().unwrap().port(), "ESTABLISHED")]
     {
@@ -163,44 +163,44 @@ fn connections_are_counted_by_local_address_and_state() {
 
 #[test]
 fn the_configuration_has_the_last_word() {
-    let client = Client::new("cpu = false\nmem = true");
+    let client = client("cpu = false\nmem = true");
     client.procinfo(&Request { cpu: true, mem: false, ..Request::default() }).unwrap();
-    let groups: Vec<String> = client.numbers().into_iter().map(|(name, _)| name).collect();
+    let groups: Vec<String> = numbers(&client).into_iter().map(|(name, _)| name).collect();
     assert_eq!(groups, ["meminfo/pcnt", "meminfo/rss", "meminfo/vms"]);
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let client = Client::new(&format!("net = true\nserver_addr = '{address}'"));
+    let client = support::client(&format!("net = true\nserver_addr = '{address}'"));
     client.procinfo(&Request { server_addr: vec!["127.0.0.1:1".parse().unwrap()], ..Request::default() }).unwrap();
-    assert_eq!(client.number(&format!("net/127_0_0_1:{}.LISTEN", address.port())), 1.0);
+    assert_eq!(number(&client, &format!("net/127_0_0_1:{}.LISTEN", address.port())), 1.0);
 }
 
 #[test]
 fn the_clock_calls_without_arguments() {
-    let client = Client::new("every = '250ms'\ncpu = true");
+    let client = client("every = '250ms'\ncpu = true");
     assert_eq!(client.every(), Some(Duration::from_millis(250)));
     assert_eq!(client.call("procinfo", &Fields::new()), Ok(Value::Int(2)));
-    assert_eq!(Client::new("cpu = true").every(), None);
+    assert_eq!(support::client("cpu = true").every(), None);
 }
 
 #[test]
 fn settings_that_are_wrong() {
-    let wrong = |settings: &str| Client::open("procinfo", settings).err().expect(settings);
+    let wrong = |settings: &str| named("procinfo", settings).err().expect(settings);
     assert_eq!(
         wrong("every = '1s'"),
         "procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
     );
-    assert_eq!(wrong("every = '1ms'\ncpu = true"), "test:1:9: `every`: 1ms is too short, the least is 10ms");
+    assert_eq!(wrong("every = '1ms'\ncpu = true"), "test.toml:1:9: `every`: 1ms is too short, the least is 10ms");
     let expected = "\
-test:1:1: unknown key `memory`, expected one of `every`, `cpu`, `mem`, `io`, `threads`, `busy`, `net`, `server_addr`
-test:2:7: `cpu`: expected `true` or `false`, found text `perhaps`";
+test.toml:1:1: unknown key `memory`, expected one of `every`, `cpu`, `mem`, `io`, `threads`, `busy`, `net`, `server_addr`
+test.toml:2:7: `cpu`: expected `true` or `false`, found text `perhaps`";
     assert_eq!(wrong("memory = true\ncpu = 'perhaps'"), expected);
-    assert!(wrong("server_addr = 'localhost'").starts_with("test:1:15: `server_addr`: "));
+    assert!(wrong("server_addr = 'localhost'").starts_with("test.toml:1:15: `server_addr`: "));
 }
 
 #[test]
 fn arguments_that_are_wrong() {
-    let client = Client::new("");
+    let client = client("");
     let wrong = |name: &str, value: Value| {
         let error = client.call("procinfo", &arguments([("cpu", true.into()), (name, value)])).unwrap_err();
         assert_eq!(client.take(), []);
@@ -228,7 +228,7 @@ fn requests_survive_as_arguments() {
 
 #[test]
 fn another_name_on_request() {
-    let client = Client::open("usage", "").unwrap();
+    let client = named("usage", "").unwrap();
     assert_eq!(client.procinfo_as("usage", &Request { cpu: true, ..Request::default() }), Ok(2));
     assert_eq!(
         client.procinfo(&Request::default()).unwrap_err().to_string(),
@@ -238,7 +238,7 @@ fn another_name_on_request() {
 
 #[test]
 fn the_example_opens_and_metlogs_name_is_known() {
-    let client = Client::from_example(MethodEntry::find("procinfo").unwrap().example);
+    let client = of_example();
     assert_eq!(client.every(), Some(Duration::from_secs(10)));
     assert!(client.procinfo(&Request::default()).unwrap() > 8);
     for name in ["metlog_psutils.psutil_plugin:config_plugin", "metlog_psutils.psutil_plugin.config_plugin"] {

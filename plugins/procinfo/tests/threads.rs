@@ -6,14 +6,14 @@ mod support;
 
 use metlog_procinfo::{Procinfo, Request};
 use std::sync::mpsc::channel;
-use support::Client;
+use support::{client, number, numbers};
 
 #[test]
 fn threads_are_counted_and_each_has_its_times() {
-    let client = Client::new("");
+    let client = client("");
     let request = Request { threads: true, ..Request::default() };
     client.procinfo(&request).unwrap();
-    let before = client.number("thread/count");
+    let before = number(&client, "thread/count");
 
     let (stop, stopped) = channel::<()>();
     let stopped = std::sync::Arc::new(std::sync::Mutex::new(stopped));
@@ -30,7 +30,7 @@ fn threads_are_counted_and_each_has_its_times() {
         .collect();
     let ids: Vec<String> = threads.iter().map(|_| told.recv().unwrap()).collect();
     let sent = client.procinfo(&request).unwrap();
-    let numbers = client.numbers();
+    let numbers = numbers(&client);
     assert_eq!(numbers.len() as u64, sent);
     assert_eq!(numbers[0], ("thread/count".into(), before + 3.0));
     for id in ids {

@@ -1,82 +1,41 @@
-//! A client as the contract has it: one method, and a list of what was emitted.
-
+//! The method on a stage, and its messages as numbers.
 #![allow(dead_code, reason = "each test program needs another part")]
 
-use metlog_message::{Fields, Message, Value};
-use metlog_pipeline::{Emit, Method, MethodEntry, MethodError};
-use metlog_settings::{Kind, Node};
-use std::sync::{Arc, Mutex};
+use metlog_message::{Message, Value};
+use metlog_testkit::Stage;
 
-pub struct Client {
-    name: String,
-    method: Arc<dyn Method>,
-    sent: Mutex<Vec<Message>>,
+fn template() -> Message {
+    Message { hostname: Some("web.example.org".into()), pid: Some(1), ..Message::new("") }
 }
 
-impl Client {
-    /// With the method as these settings make it.
-    pub fn new(settings: &str) -> Self {
-        Self::open("procinfo", settings).unwrap_or_else(|wrong| panic!("{wrong}"))
-    }
-
-    pub fn open(name: &str, settings: &str) -> Result<Self, String> {
-        let node = metlog_settings::toml::read("test", settings, &|_| None).map_err(|wrong| wrong.to_string())?;
-        Self::from_node(name, &node)
-    }
-
-    /// The plugin's section of a whole file.
-    pub fn from_example(example: &str) -> Self {
-        let file = metlog_settings::toml::read("example.toml", example, &|_| None).expect("TOML");
-        let plugins = file.get("metlog").and_then(|main| main.get("plugins")).expect("plugins");
-        let mut section = plugins.get("procinfo").expect("a section of the plugin's name").clone();
-        let provider = section.as_table_mut().and_then(|table| table.remove("provider")).expect("a provider");
-        assert_eq!(provider.kind, Kind::Text("procinfo".into()));
-        Self::from_node("procinfo", &section).unwrap_or_else(|wrong| panic!("{wrong}"))
-    }
-
-    fn from_node(name: &str, node: &Node) -> Result<Self, String> {
-        let entry = MethodEntry::find("procinfo").map_err(|unknown| unknown.to_string())?;
-        let open = (entry.read)(node).map_err(|problems| problems.to_string())?;
-        Ok(Client { name: name.into(), method: open()?.into(), sent: Mutex::default() })
-    }
-
-    pub fn take(&self) -> Vec<Message> {
-        std::mem::take(&mut self.sent.lock().expect("no panic while it was held"))
-    }
-
-    pub fn every(&self) -> Option<std::time::Duration> {
-        self.method.every()
-    }
-
-    /// What was sent since, as `group/name` and number.
-    pub fn numbers(&self) -> Vec<(String, f64)> {
-        let number = |message: Message| {
-            let text = |name| message.fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let group = text("logger").split('.').nth(1).unwrap_or_default().to_owned();
-            (format!("{group}/{}", text("name")), message.payload.as_f64().expect("a number"))
-        };
-        self.take().into_iter().map(number).collect()
-    }
-
-    pub fn number(&self, name: &str) -> f64 {
-        let numbers = self.numbers();
-        let found = numbers.iter().find(|(found, _)| found == name);
-        found.unwrap_or_else(|| panic!("no {name} in {numbers:?}")).1
-    }
+/// With the method as these settings make it.
+pub fn client(settings: &str) -> Stage {
+    named("procinfo", settings).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-impl Emit for Client {
-    fn message(&self, kind: &str) -> Message {
-        Message { hostname: Some("web.example.org".into()), pid: Some(1), ..Message::new(kind) }
-    }
-    fn emit(&self, message: Message) {
-        self.sent.lock().expect("no panic while it was held").push(message);
-    }
-    fn method(&self, name: &str) -> Option<Arc<dyn Method>> {
-        (name == self.name).then(|| self.method.clone())
-    }
-    fn call(&self, name: &str, args: &Fields) -> Result<Value, MethodError> {
-        let known = || MethodError::NotFound { name: name.into(), known: vec![self.name.clone()] };
-        self.method(name).ok_or_else(known)?.call(self, args)
-    }
+/// The same under another name.
+pub fn named(name: &str, settings: &str) -> Result<Stage, String> {
+    Stage::open("procinfo", name, settings, template())
+}
+
+/// With the method of the example.
+pub fn of_example() -> Stage {
+    Stage::of_example("procinfo", template())
+}
+
+/// What was sent since, as `group/name` and number.
+pub fn numbers(client: &Stage) -> Vec<(String, f64)> {
+    let number = |message: Message| {
+        let text = |name| message.fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let group = text("logger").split('.').nth(1).unwrap_or_default().to_owned();
+        (format!("{group}/{}", text("name")), message.payload.as_f64().expect("a number"))
+    };
+    client.take().into_iter().map(number).collect()
+}
+
+/// One of them.
+pub fn number(client: &Stage, name: &str) -> f64 {
+    let numbers = numbers(client);
+    let found = numbers.iter().find(|(found, _)| found == name);
+    found.unwrap_or_else(|| panic!("no {name} in {numbers:?}")).1
 }
