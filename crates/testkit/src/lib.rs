@@ -7,6 +7,7 @@
 //! - [`http`]: a web server that answers by script
 //! - [`mod@python`]: a Python with packages, for clients and servers we must work with
 //! - [`mod@settings`]: settings of plugins from text and from their examples
+//! - [`service`]: a neighbour's web service, played for the contract
 //! - [`stage`]: a stand-in for the client around one method
 //! - [`eventually`]: waiting without sleeping too long
 
@@ -16,12 +17,14 @@ pub mod http;
 pub mod peer;
 pub mod python;
 pub mod sample;
+pub mod service;
 pub mod settings;
 pub mod stage;
 
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
 pub use python::python;
+pub use service::Service;
 pub use settings::{ini_settings, of_example, settings};
 pub use stage::Stage;
 

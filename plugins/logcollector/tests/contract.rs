@@ -4,46 +4,8 @@ use metlog_logcollector as _;
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use metlog_testkit::{Arrived, Peer, Service, of_example, sample, settings};
 use std::io::Read;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-#[derive(Default)]
-struct State {
-    arrived: Vec<Arrived>,
-    refused: Vec<u64>,
-    pause: Duration,
-}
-
-struct Server {
-    http: HttpPeer,
-    state: Arc<Mutex<State>>,
-}
-
-impl Peer for Server {
-    fn sender(&mut self) -> Box<dyn Sender> {
-        open(&config(&self.http)).expect("opens")
-    }
-    fn arrived(&mut self) -> Vec<Arrived> {
-        self.state.lock().expect("a lock").arrived.clone()
-    }
-    fn stop(&mut self) -> bool {
-        self.http.stop();
-        true
-    }
-    fn start(&mut self) {
-        self.http.start();
-    }
-    fn slow_down(&mut self, pause: Duration) -> bool {
-        self.state.lock().expect("a lock").pause = pause;
-        true
-    }
-    fn refuse(&mut self, numbers: &[u64]) -> bool {
-        self.state.lock().expect("a lock").refused = numbers.to_vec();
-        true
-    }
-}
 
 fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
     let entry = SenderEntry::find("logcollector").expect("there");
@@ -136,12 +98,11 @@ fn fits(entry: &Fields) -> bool {
             .all(|&(name, limit)| room(name, limit))
 }
 
-impl Server {
-    fn new() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        let http = HttpPeer::new(move |request| {
-            let mut state = shared.lock().expect("a lock");
+/// The service as the facts know it.
+fn server() -> Service {
+    Service::new(
+        |http| open(&config(http)).expect("opens"),
+        |request, state| {
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/logs"));
             assert_eq!(request.header("content-type"), Some("application/json"));
             let entries = logs(request);
@@ -156,30 +117,29 @@ impl Server {
                 return Answer::new(500, "{\"detail\":\"copy failed\"}");
             }
             if arrived.iter().any(|message| state.refused.contains(&message.number)) {
-                return Answer::new(400, "{\"detail\":\"one of them\"}").delay(state.pause);
+                return Answer::new(400, "{\"detail\":\"one of them\"}");
             }
             let answer = format!("{{\"status\":\"ok\",\"count\":{}}}", arrived.len());
             state.arrived.extend(arrived);
-            Answer::new(200, answer).delay(state.pause)
-        });
-        Server { http, state }
-    }
-
-    /// What becomes of a message.
-    fn entry_of(&self, message: &metlog_message::Message) -> Fields {
-        let mut batch = metlog_message::Lines::new();
-        batch.push_with(|line| wire::write(line, message));
-        open(&config(&self.http)).expect("opens").send(&batch).expect("taken");
-        logs(self.http.requests().last().expect("a request")).remove(0)
-    }
+            Answer::new(200, answer)
+        },
+    )
 }
 
-metlog_testkit::contract!(Server::new(); success nothing refusal slow flush gone_and_back close_with_dead_peer);
+/// What becomes of a message.
+fn entry_of(server: &Service, message: &metlog_message::Message) -> Fields {
+    let mut batch = metlog_message::Lines::new();
+    batch.push_with(|line| wire::write(line, message));
+    open(&config(&server.http)).expect("opens").send(&batch).expect("taken");
+    logs(server.http.requests().last().expect("a request")).remove(0)
+}
+
+metlog_testkit::contract!(server(); success nothing refusal slow flush gone_and_back close_with_dead_peer);
 
 /// The clause `content`, but for NUL, which PostgreSQL has no place for.
 #[test]
 fn content_arrives_without_its_nul() {
-    let mut server = Server::new();
+    let mut server = server();
     let payloads = sample::nasty();
     let mut batch = metlog_message::Lines::new();
     for (at, payload) in payloads.iter().enumerate() {
@@ -194,7 +154,7 @@ fn content_arrives_without_its_nul() {
 
 #[test]
 fn the_body_word_by_word() {
-    let server = Server::new();
+    let server = server();
     open(&config(&server.http)).expect("opens").send(&sample::lines(0, 1)).expect("taken");
     let expected = concat!(
         r#"{"logs":[{"level":"INFO","message":"message 0","created_at":1795212050.0,"service":"checkout","#,
@@ -207,7 +167,7 @@ fn the_body_word_by_word() {
 
 #[test]
 fn odd_values_are_made_to_fit_and_stay_whole_in_the_metadata() {
-    let server = Server::new();
+    let server = server();
     let message = sample::message(0)
         .field("trace_id", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
         .field("environment", "prod")
@@ -217,7 +177,7 @@ fn odd_values_are_made_to_fit_and_stay_whole_in_the_metadata() {
         .field("duration_ms", 1e12)
         .field("memory_mb", 512)
         .field("a\0b", "c\0d");
-    let entry = server.entry_of(&message);
+    let entry = entry_of(&server, &message);
     assert_eq!(text(&entry, "trace_id"), "f81d4fae7dec11d0a76500a0c91e6bf6");
     assert_eq!(text(&entry, "environment"), "production");
     assert!(!entry.contains("method") && !entry.contains("user_id") && !entry.contains("duration_ms"));
@@ -245,7 +205,7 @@ fn only_200_is_success() {
 fn variables_stand_in_and_settings_are_checked() {
     use metlog_logcollector::{Config, LogCollectorSender};
     use metlog_settings::Environment;
-    let server = Server::new();
+    let server = server();
     let url = format!("{}/", server.http.url());
     let variables = [("LOG_SERVER_URL", url.as_str()), ("SERVICE_NAME", "shop"), ("ENVIRONMENT", "of a stranger")];
     let mut sender = LogCollectorSender::open_with(Config::default(), &Environment::fixed(variables)).expect("opens");

@@ -4,48 +4,10 @@
 use metlog_madsci as _;
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
-use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use metlog_testkit::http::{Answer, HttpPeer};
+use metlog_testkit::{Arrived, Peer, Service, of_example, sample, settings};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-#[derive(Default)]
-struct State {
-    arrived: Vec<Arrived>,
-    refused: Vec<u64>,
-    pause: Duration,
-}
-
-struct Server {
-    http: HttpPeer,
-    state: Arc<Mutex<State>>,
-}
-
-impl Peer for Server {
-    fn sender(&mut self) -> Box<dyn Sender> {
-        open(&config(&self.http)).expect("opens")
-    }
-    fn arrived(&mut self) -> Vec<Arrived> {
-        self.state.lock().expect("a lock").arrived.clone()
-    }
-    fn stop(&mut self) -> bool {
-        self.http.stop();
-        true
-    }
-    fn start(&mut self) {
-        self.http.start();
-    }
-    fn slow_down(&mut self, pause: Duration) -> bool {
-        // One request per message: the clause has hundreds.
-        self.state.lock().expect("a lock").pause = pause / 10;
-        true
-    }
-    fn refuse(&mut self, numbers: &[u64]) -> bool {
-        self.state.lock().expect("a lock").refused = numbers.to_vec();
-        true
-    }
-}
 
 fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
     let entry = SenderEntry::find("madsci").expect("there");
@@ -99,12 +61,14 @@ fn acceptable(event: &Fields) -> bool {
             .is_some_and(|source| source.iter().all(|(_, id)| id.as_str().is_some_and(is_ulid)))
 }
 
-impl Server {
-    fn new() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
-        let (shared, mut known) = (state.clone(), BTreeSet::new());
-        let http = HttpPeer::new(move |request: &Request| {
-            let mut state = shared.lock().expect("a lock");
+/// The service as the facts know it.
+fn server() -> Service {
+    let mut known = BTreeSet::new();
+    Service::new(
+        |http| open(&config(http)).expect("opens"),
+        move |request, state| {
+            // One request per message: the clause about slowness has hundreds.
+            state.pause = state.pause.min(Duration::from_millis(5));
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/event"));
             assert_eq!(request.header("content-type"), Some("application/json"));
             assert_eq!(request.header("content-encoding"), None);
@@ -112,32 +76,31 @@ impl Server {
             let arrived =
                 Arrived { number: number(&event, "event_data.number"), payload: text(&event, "event_data.message") };
             if !acceptable(&event) || state.refused.contains(&arrived.number) {
-                return Answer::new(422, "{\"detail\":[]}").delay(state.pause);
+                return Answer::new(422, "{\"detail\":[]}");
             }
             // A repeat is answered as if it were new, and the first one kept.
             if known.insert(text(&event, "event_id")) {
                 state.arrived.push(arrived);
             }
-            Answer::new(200, format!("{{\"_id\":\"{}\"}}", text(&event, "event_id"))).delay(state.pause)
-        });
-        Server { http, state }
-    }
-
-    /// What becomes of a message.
-    fn event_of(&self, message: &metlog_message::Message) -> Fields {
-        let mut batch = metlog_message::Lines::new();
-        batch.push_with(|line| wire::write(line, message));
-        open(&config(&self.http)).expect("opens").send(&batch).expect("taken");
-        map(&self.http.requests().last().expect("a request").body)
-    }
+            Answer::new(200, format!("{{\"_id\":\"{}\"}}", text(&event, "event_id")))
+        },
+    )
 }
 
-metlog_testkit::contract!(Server::new());
+/// What becomes of a message.
+fn event_of(server: &Service, message: &metlog_message::Message) -> Fields {
+    let mut batch = metlog_message::Lines::new();
+    batch.push_with(|line| wire::write(line, message));
+    open(&config(&server.http)).expect("opens").send(&batch).expect("taken");
+    map(&server.http.requests().last().expect("a request").body)
+}
+
+metlog_testkit::contract!(server());
 
 #[test]
 fn the_body_word_by_word() {
-    let server = Server::new();
-    let event = server.event_of(&sample::message(0));
+    let server = server();
+    let event = event_of(&server, &sample::message(0));
     let expected = format!(
         concat!(
             r#"{{"event_id":"{}","event_type":"log_info","log_level":20,"alert":false,"#,
@@ -152,9 +115,10 @@ fn the_body_word_by_word() {
 
 #[test]
 fn what_both_servers_know_has_its_place_and_the_rest_is_data() {
-    let server = Server::new();
+    let server = server();
     let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-    let event = server.event_of(
+    let event = event_of(
+        &server,
         &sample::message(0)
             .field("event_type", "Workflow_Start")
             .field("alert", true)
@@ -170,7 +134,7 @@ fn what_both_servers_know_has_its_place_and_the_rest_is_data() {
     assert_eq!(text(&event, "trace_id").len(), 32);
     assert_eq!((event.contains("span_id"), text(&event, "event_data.span_id")), (false, "short".into()));
     for kind in ["experiment_stop", "experiment_cancelled", "resource_create"] {
-        let event = server.event_of(&sample::message(1).field("event_type", kind));
+        let event = event_of(&server, &sample::message(1).field("event_type", kind));
         assert_eq!(
             (text(&event, "event_type"), text(&event, "event_data.event_type")),
             ("log_info".into(), kind.into())
@@ -180,7 +144,7 @@ fn what_both_servers_know_has_its_place_and_the_rest_is_data() {
 
 #[test]
 fn a_message_sent_twice_is_stored_once() {
-    let mut server = Server::new();
+    let mut server = server();
     let mut sender = server.sender();
     sender.send(&sample::lines(0, 3)).expect("taken");
     sender.send(&sample::lines(0, 3)).expect("taken");
@@ -204,7 +168,7 @@ fn an_answer_that_is_no_event_is_no_success() {
 fn the_address_has_several_spellings() {
     use metlog_madsci::{Config, MadsciSender};
     use metlog_settings::Environment;
-    let server = Server::new();
+    let server = server();
     for toml in [format!("event_server = '{}/'", server.http.url()), format!("url = '{}/event'", server.http.url())] {
         open(&toml).expect("opens").send(&sample::lines(0, 1)).expect("taken");
     }

@@ -4,46 +4,9 @@ use metlog_masterlog as _;
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
-use std::sync::{Arc, Mutex};
+use metlog_testkit::{Arrived, Service, of_example, sample, settings};
 use std::time::Duration;
 use std::time::Instant;
-
-#[derive(Default)]
-struct State {
-    arrived: Vec<Arrived>,
-    refused: Vec<u64>,
-    pause: Duration,
-}
-
-struct Server {
-    http: HttpPeer,
-    state: Arc<Mutex<State>>,
-}
-
-impl Peer for Server {
-    fn sender(&mut self) -> Box<dyn Sender> {
-        open(&config(&self.http)).expect("opens")
-    }
-    fn arrived(&mut self) -> Vec<Arrived> {
-        self.state.lock().expect("a lock").arrived.clone()
-    }
-    fn stop(&mut self) -> bool {
-        self.http.stop();
-        true
-    }
-    fn start(&mut self) {
-        self.http.start();
-    }
-    fn slow_down(&mut self, pause: Duration) -> bool {
-        self.state.lock().expect("a lock").pause = pause;
-        true
-    }
-    fn refuse(&mut self, numbers: &[u64]) -> bool {
-        self.state.lock().expect("a lock").refused = numbers.to_vec();
-        true
-    }
-}
 
 fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
     let entry = SenderEntry::find("masterlog").expect("there");
@@ -81,12 +44,11 @@ fn logs(request: &Request) -> Vec<Fields> {
     list.iter().map(|one| one.as_map().expect("an event").clone()).collect()
 }
 
-impl Server {
-    fn new() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        let http = HttpPeer::new(move |request| {
-            let mut state = shared.lock().expect("a lock");
+/// The service as the facts know it.
+fn server() -> Service {
+    Service::new(
+        |http| open(&config(http)).expect("opens"),
+        |request, state| {
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/v1/logs/batch"));
             assert_eq!(request.header("content-type"), Some("application/json"));
             if request.header("authorization") != Some("Bearer k-1") {
@@ -99,21 +61,20 @@ impl Server {
                 .map(|event| Arrived { number: number(event, "metadata.number"), payload: text(event, "body") })
                 .collect();
             if arrived.iter().any(|message| state.refused.contains(&message.number)) {
-                return Answer::new(422, "{\"detail\":\"one of them\"}").delay(state.pause);
+                return Answer::new(422, "{\"detail\":\"one of them\"}");
             }
             let answer = format!("{{\"accepted\":{}}}", arrived.len());
             state.arrived.extend(arrived);
-            Answer::new(200, answer).delay(state.pause)
-        });
-        Server { http, state }
-    }
+            Answer::new(200, answer)
+        },
+    )
 }
 
-metlog_testkit::contract!(Server::new());
+metlog_testkit::contract!(server());
 
 #[test]
 fn the_body_word_by_word() {
-    let server = Server::new();
+    let server = server();
     let mut sender = open(&config(&server.http)).expect("opens");
     sender.send(&sample::lines(0, 1)).expect("taken");
     let expected = concat!(
@@ -161,7 +122,7 @@ fn an_answer_that_no_such_server_gives_is_no_success() {
 
 #[test]
 fn requests_keep_their_distance_and_size() {
-    let server = Server::new();
+    let server = server();
     let toml = format!("{}\nbatch_size = 10\nmin_request_interval = '100ms'", config(&server.http));
     let mut sender = open(&toml).expect("opens");
     let pacing = sender.pacing();
@@ -178,7 +139,7 @@ fn requests_keep_their_distance_and_size() {
 fn any_form_of_the_address_and_the_variables_are_understood() {
     use metlog_masterlog::{Config, MasterLogSender};
     use metlog_settings::Environment;
-    let server = Server::new();
+    let server = server();
     for form in ["", "/", "/api/v1", "/api/v1/", "/api/v1/logs", "/api/v1/logs/", "/api/v1/logs/batch"] {
         let url = format!("{}{form}", server.http.url());
         let variables = [("MASTER_LOG_ENDPOINT", url.as_str()), ("MASTER_LOG_API_KEY", "k-1")];
@@ -201,7 +162,7 @@ fn any_form_of_the_address_and_the_variables_are_understood() {
 
 #[test]
 fn a_wrong_key_pauses() {
-    let server = Server::new();
+    let server = server();
     let mut sender = open(&format!("endpoint = '{}'\napi_key = 'other'", server.http.url())).expect("opens");
     assert!(
         matches!(sender.send(&sample::lines(0, 1)), Err(SendError::Pause { why }) if why.contains("check the key"))

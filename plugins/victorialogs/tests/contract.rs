@@ -4,46 +4,8 @@
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Peer, of_example, sample, settings};
+use metlog_testkit::{Arrived, Peer, Service, of_example, sample, settings};
 use metlog_victorialogs as _;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-#[derive(Default)]
-struct State {
-    arrived: Vec<Arrived>,
-    refused: Vec<u64>,
-    pause: Duration,
-}
-
-struct Server {
-    http: HttpPeer,
-    state: Arc<Mutex<State>>,
-}
-
-impl Peer for Server {
-    fn sender(&mut self) -> Box<dyn Sender> {
-        open(&config(&self.http)).expect("opens")
-    }
-    fn arrived(&mut self) -> Vec<Arrived> {
-        self.state.lock().expect("a lock").arrived.clone()
-    }
-    fn stop(&mut self) -> bool {
-        self.http.stop();
-        true
-    }
-    fn start(&mut self) {
-        self.http.start();
-    }
-    fn slow_down(&mut self, pause: Duration) -> bool {
-        self.state.lock().expect("a lock").pause = pause;
-        true
-    }
-    fn refuse(&mut self, numbers: &[u64]) -> bool {
-        self.state.lock().expect("a lock").refused = numbers.to_vec();
-        true
-    }
-}
 
 fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
     let entry = SenderEntry::find("victorialogs").expect("there");
@@ -113,12 +75,11 @@ fn kept(row: &[u8]) -> bool {
         && !event.contains("_stream_id")
 }
 
-impl Server {
-    fn new() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        let http = HttpPeer::new(move |request| {
-            let mut state = shared.lock().expect("a lock");
+/// The service as the facts know it.
+fn server() -> Service {
+    Service::new(
+        |http| open(&config(http)).expect("opens"),
+        |request, state| {
             let path = "/insert/jsonline?_stream_fields=type,logger,hostname&_time_field=_time&_msg_field=_msg";
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", path));
             // A form's content type would be answered with 200 and store nothing.
@@ -135,29 +96,28 @@ impl Server {
                 })
                 .collect();
             if arrived.iter().any(|message| state.refused.contains(&message.number)) {
-                return Answer::new(400, "cannot").delay(state.pause);
+                return Answer::new(400, "cannot");
             }
             state.arrived.extend(arrived);
-            Answer::new(200, "").delay(state.pause)
-        });
-        Server { http, state }
-    }
-
-    fn send(&self, messages: &[metlog_message::Message]) -> Result<(), SendError> {
-        let mut batch = metlog_message::Lines::new();
-        for message in messages {
-            batch.push_with(|line| wire::write(line, message));
-        }
-        open(&config(&self.http)).expect("opens").send(&batch)
-    }
+            Answer::new(200, "")
+        },
+    )
 }
 
-metlog_testkit::contract!(Server::new());
+fn send(server: &Service, messages: &[metlog_message::Message]) -> Result<(), SendError> {
+    let mut batch = metlog_message::Lines::new();
+    for message in messages {
+        batch.push_with(|line| wire::write(line, message));
+    }
+    open(&config(&server.http)).expect("opens").send(&batch)
+}
+
+metlog_testkit::contract!(server());
 
 #[test]
 fn the_body_word_by_word() {
-    let server = Server::new();
-    server.send(&[sample::message(0)]).expect("taken");
+    let server = server();
+    send(&server, &[sample::message(0)]).expect("taken");
     let expected = concat!(
         r#"{"_time":"1795212050000000000","_msg":"message 0","type":"contract","logger":"metlog.tests","severity":5,"#,
         r#""level":"notice","hostname":"app01","pid":4711,"metlog_client":"00000000c0ffee00","metlog_seq":1,"number":0}"#
@@ -173,13 +133,13 @@ fn the_body_word_by_word() {
 
 #[test]
 fn what_the_server_would_lose_is_refused_here() {
-    let mut server = Server::new();
+    let mut server = server();
     let many: Fields = (0..1001).map(|at| (format!("f{at}"), at)).collect();
     let mut early = sample::message(2);
     early.timestamp = metlog_message::Timestamp::from_nanos(1);
     let long = sample::message(1).payload("x".repeat(256 * 1024));
     let sent =
-        server.send(&[sample::message(0), long, early, sample::message(3).field("many", many), sample::message(4)]);
+        send(&server, &[sample::message(0), long, early, sample::message(3).field("many", many), sample::message(4)]);
     match sent {
         Err(SendError::Refuse { why, which }) => {
             assert_eq!(which, [1, 2, 3]);
@@ -194,10 +154,10 @@ fn what_the_server_would_lose_is_refused_here() {
 
 #[test]
 fn names_that_are_taken_or_too_long_move_aside() {
-    let mut server = Server::new();
+    let mut server = server();
     let message =
         sample::message(0).field("_stream", "x").field("type", "mine").field("n".repeat(129), 1).field("level", "loud");
-    server.send(&[message]).expect("taken");
+    send(&server, &[message]).expect("taken");
     assert_eq!(server.arrived().len(), 1);
     let row = map(&rows(&server.http.requests()[0])[0]);
     assert_eq!((text(&row, "fields._stream"), text(&row, "fields.type")), ("x".into(), "mine".into()));
@@ -207,7 +167,7 @@ fn names_that_are_taken_or_too_long_move_aside() {
 
 #[test]
 fn old_and_future_messages_are_told_about_their_setting() {
-    let server = Server::new();
+    let server = server();
     let mut sender = open(&format!("url = '{}'", server.http.url())).expect("opens");
     for (days, setting) in [(-8, "`retention`"), (3, "`future_retention`")] {
         let mut message = sample::message(0);

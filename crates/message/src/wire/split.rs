@@ -2,8 +2,10 @@
 //!
 //! A piece ends where its braces close outside of texts. A line that begins with a brace begins a piece in any case, so
 //! that a message cut short costs itself only. What does not begin with a brace is a piece up to the end of its line,
-//! for the reader to refuse. A piece beyond the limit is dropped up to the next line that begins with a brace.
+//! for the reader to refuse. Beyond the limit such a line is dropped up to its end, and a message up to the next line
+//! that begins with a brace. Where the stream is cut into pushes makes no difference.
 
+use crate::swar::until_special;
 use memchr::memchr;
 
 /// What was cut off a stream.
@@ -15,7 +17,7 @@ pub enum Piece {
     Oversized(usize),
 }
 
-/// Cuts a stream. Holds at most the limit and what one `push` brought.
+/// Cuts a stream. Holds at most the limit and what one `push` brought, if all pieces are taken before the next one.
 #[derive(Debug, Clone)]
 pub struct Splitter {
     limit: usize,
@@ -36,8 +38,10 @@ enum State {
     Inside { depth: usize, text: bool, escaped: bool },
     /// In a piece that ends with its line.
     Line,
-    /// In what is dropped.
-    Dropping,
+    /// In what is dropped up to the end of a line.
+    DroppingLine,
+    /// In what is dropped up to a line that begins with a brace.
+    DroppingMessage,
 }
 
 impl Splitter {
@@ -57,65 +61,35 @@ impl Splitter {
     /// The next whole piece, if there is one.
     pub fn next_piece(&mut self) -> Option<Piece> {
         loop {
-            let byte = match self.buffer.get(self.seen) {
-                Some(byte) => *byte,
-                None if self.state == State::Dropping => {
-                    self.drop_seen();
-                    return None;
+            let byte = *self.buffer.get(self.seen)?;
+            let piece = match self.state {
+                State::Between => {
+                    self.begin(byte);
+                    None
                 }
-                None => return None,
+                State::Inside { depth, text, escaped } => self.inside(byte, depth, text, escaped),
+                State::Line => self.line(),
+                State::DroppingLine | State::DroppingMessage => return self.drop_on(),
             };
-            match self.state {
-                State::Between => self.begin(byte),
-                State::Line => {
-                    let rest = self.buffer.get(self.seen..).unwrap_or_default();
-                    match memchr(b'\n', rest) {
-                        Some(at) => {
-                            self.seen += at;
-                            return Some(self.cut());
-                        }
-                        None => self.seen = self.buffer.len(),
-                    }
-                }
-                State::Inside { .. } => {
-                    if byte == b'{' && self.buffer.get(self.seen.wrapping_sub(1)) == Some(&b'\n') || self.step(byte) {
-                        return Some(self.cut());
-                    }
-                }
-                State::Dropping => {
-                    // A line that begins with a brace is the first that may be a message again.
-                    if byte == b'\n' && self.buffer.get(self.seen + 1) == Some(&b'{') {
-                        self.seen += 1;
-                        self.drop_seen();
-                        self.state = State::Between;
-                        return Some(Piece::Oversized(std::mem::take(&mut self.dropped)));
-                    }
-                    if byte == b'\n' && self.seen + 1 == self.buffer.len() {
-                        return None;
-                    }
-                    self.seen += 1;
-                }
+            if piece.is_some() {
+                return piece;
             }
-            if self.seen - self.start > self.limit && self.state != State::Dropping {
-                self.state = State::Dropping;
+            if self.seen - self.start > self.limit {
+                self.begin_dropping();
             }
         }
     }
 
-    /// The last piece of a stream that has ended, whole or not.
+    /// The last pieces of a stream that has ended, whole or not: to be called until there is none.
     pub fn finish(&mut self) -> Option<Piece> {
         if let Some(piece) = self.next_piece() {
             return Some(piece);
         }
-        let state = std::mem::replace(&mut self.state, State::Between);
         self.seen = self.buffer.len();
-        match state {
+        match self.state {
             State::Between => None,
-            State::Dropping => {
-                self.drop_seen();
-                Some(Piece::Oversized(std::mem::take(&mut self.dropped)))
-            }
-            _ => Some(self.cut()),
+            State::DroppingLine | State::DroppingMessage => Some(self.dropped()),
+            State::Inside { .. } | State::Line => Some(self.cut()),
         }
     }
 
@@ -133,26 +107,83 @@ impl Splitter {
         }
     }
 
-    /// Takes a byte of a message in; true when it was the last.
-    fn step(&mut self, byte: u8) -> bool {
-        self.seen += 1;
-        let State::Inside { depth, text, escaped } = &mut self.state else { return false };
-        if *text {
-            match byte {
-                _ if *escaped => *escaped = false,
-                b'\\' => *escaped = true,
-                b'"' => *text = false,
-                _ => {}
-            }
-            return false;
+    /// What has come and not been looked at, as far as the limit and one byte more: looking further at once than byte
+    /// by byte would let it depend on the size of a push whether a piece is seen to end before it is seen to be too long.
+    fn ahead(&self) -> &[u8] {
+        let room = (self.start + 1).saturating_add(self.limit);
+        self.buffer.get(self.seen..room.min(self.buffer.len())).unwrap_or_default()
+    }
+
+    fn line(&mut self) -> Option<Piece> {
+        let ahead = self.ahead();
+        let end = memchr(b'\n', ahead);
+        self.seen += end.unwrap_or(ahead.len());
+        end.map(|_| self.cut())
+    }
+
+    /// Takes some of a message in.
+    fn inside(&mut self, byte: u8, mut depth: usize, mut text: bool, mut escaped: bool) -> Option<Piece> {
+        if byte == b'{' && self.buffer.get(self.seen.wrapping_sub(1)) == Some(&b'\n') {
+            return Some(self.cut());
         }
+        if text && !escaped {
+            let plain = until_special(self.ahead());
+            if plain > 0 {
+                self.seen += plain;
+                return None;
+            }
+        }
+        self.seen += 1;
         match byte {
-            b'"' => *text = true,
-            b'{' => *depth += 1,
-            b'}' => *depth -= 1,
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b'{' if !text => depth += 1,
+            b'}' if !text => depth -= 1,
             _ => {}
         }
-        *depth == 0
+        self.state = State::Inside { depth, text, escaped };
+        if depth == 0 { Some(self.cut()) } else { None }
+    }
+
+    fn begin_dropping(&mut self) {
+        self.state = if self.state == State::Line { State::DroppingLine } else { State::DroppingMessage };
+        // A message may begin right after the last byte looked at.
+        if self.buffer.get(self.seen - 1) == Some(&b'\n') {
+            self.seen -= 1;
+        }
+        self.forget();
+    }
+
+    /// Drops what there is, up to where a piece may begin again; nothing if that is yet to come.
+    fn drop_on(&mut self) -> Option<Piece> {
+        while let Some(line) = self.buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
+            self.seen += line;
+            match self.buffer.get(self.seen + 1) {
+                _ if self.state == State::DroppingLine => return Some(self.dropped()),
+                Some(b'{') => return Some(self.dropped()),
+                Some(_) => self.seen += 1,
+                None => {
+                    // What follows the newline will tell, so it stays; what is before it does not.
+                    self.forget();
+                    return None;
+                }
+            }
+        }
+        self.seen = self.buffer.len();
+        self.forget();
+        None
+    }
+
+    fn forget(&mut self) {
+        self.dropped += self.seen - self.start;
+        self.start = self.seen;
+    }
+
+    fn dropped(&mut self) -> Piece {
+        self.forget();
+        self.state = State::Between;
+        Piece::Oversized(std::mem::take(&mut self.dropped))
     }
 
     fn cut(&mut self) -> Piece {
@@ -161,9 +192,25 @@ impl Splitter {
         self.state = State::Between;
         if piece.len() > self.limit { Piece::Oversized(piece.len()) } else { Piece::Message(piece.to_vec()) }
     }
+}
 
-    fn drop_seen(&mut self) {
-        self.dropped += self.seen - self.start;
-        self.start = self.seen;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn memory_stays_bounded(pushes in prop::collection::vec(prop::sample::select(vec![
+            "{", "\n", "x\n", "xxxxxxxxxxxxxxxxxxxx\n", "\"", "    \"a\": 1,\n", "}", "{\"a\":\"", "\\",
+        ]), 0..200)) {
+            let mut splitter = Splitter::new(16);
+            for push in pushes {
+                splitter.push(push.as_bytes());
+                while splitter.next_piece().is_some() {}
+                let held = splitter.buffer.len() - splitter.start;
+                prop_assert!(held <= 16, "{held} bytes are held");
+            }
+        }
     }
 }

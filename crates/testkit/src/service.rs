@@ -1,0 +1,76 @@
+//! A web service of a neighbour, played by a test: it takes, refuses, dawdles and goes away as the contract asks.
+
+use crate::contract::{Arrived, Peer};
+use crate::http::{Answer, HttpPeer, Request};
+use metlog_pipeline::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the service has seen, and how it was told to behave.
+#[derive(Debug, Default)]
+pub struct Desk {
+    /// What it took, in order.
+    pub arrived: Vec<Arrived>,
+    /// Numbers it refuses for good.
+    pub refused: Vec<u64>,
+    /// How long it waits before each answer.
+    pub pause: Duration,
+}
+
+/// The service.
+pub struct Service {
+    /// Its web server.
+    pub http: HttpPeer,
+    desk: Arc<Mutex<Desk>>,
+    open: fn(&HttpPeer) -> Box<dyn Sender>,
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Service {
+    /// Answers each request by `answer`; `open` makes a sender towards it.
+    pub fn new(
+        open: fn(&HttpPeer) -> Box<dyn Sender>,
+        mut answer: impl FnMut(&Request, &mut Desk) -> Answer + Send + 'static,
+    ) -> Self {
+        let desk: Arc<Mutex<Desk>> = Arc::default();
+        let shared = desk.clone();
+        let http = HttpPeer::new(move |request| {
+            let mut desk = lock(&shared);
+            let said = answer(request, &mut desk);
+            said.delay(desk.pause)
+        });
+        Service { http, desk, open }
+    }
+
+    /// What it has seen.
+    pub fn desk(&self) -> MutexGuard<'_, Desk> {
+        lock(&self.desk)
+    }
+}
+
+impl Peer for Service {
+    fn sender(&mut self) -> Box<dyn Sender> {
+        (self.open)(&self.http)
+    }
+    fn arrived(&mut self) -> Vec<Arrived> {
+        self.desk().arrived.clone()
+    }
+    fn stop(&mut self) -> bool {
+        self.http.stop();
+        true
+    }
+    fn start(&mut self) {
+        self.http.start();
+    }
+    fn slow_down(&mut self, pause: Duration) -> bool {
+        self.desk().pause = pause;
+        true
+    }
+    fn refuse(&mut self, numbers: &[u64]) -> bool {
+        self.desk().refused = numbers.to_vec();
+        true
+    }
+}
