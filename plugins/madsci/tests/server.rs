@@ -1,4 +1,4 @@
-//! Against the published event manager 0.8.1, its store in memory.
+//! Against the published event managers 0.5.2 and 0.8.1, their stores in memory.
 
 use metlog_madsci as _;
 use metlog_message::{Fields, Lines, Value, wire};
@@ -10,8 +10,9 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// Its own packages do not hold each other to one release, and no release works with pydantic 2.14.
-const PACKAGES: &[&str] =
-    &["madsci_event_manager==0.8.1", "madsci_client==0.8.1", "madsci_common==0.8.1", "pydantic<2.14"];
+const NEW: &[&str] = &["madsci_event_manager==0.8.1", "madsci_client==0.8.1", "madsci_common==0.8.1", "pydantic<2.14"];
+const OLD: &[&str] =
+    &["madsci_event_manager==0.5.2", "madsci_client==0.5.2", "madsci_common==0.5.2", "pydantic<2.14", "mongomock"];
 
 struct EventManager {
     process: Child,
@@ -19,12 +20,13 @@ struct EventManager {
 }
 
 impl EventManager {
-    fn new() -> Self {
-        let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("event-manager");
+    fn new(packages: &[&str]) -> Self {
+        let release = packages.first().copied().unwrap_or_default();
+        let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(release);
         // A server that was killed leaves a claim on its name there, and the next one waits until it has run out.
         let _none_yet = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).expect("a folder for its own logs");
-        let mut process = Command::new(python(PACKAGES))
+        let mut process = Command::new(python(packages))
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/event_manager.py"))
             .current_dir(&home)
             .env("HOME", &home)
@@ -69,8 +71,17 @@ impl Drop for EventManager {
 }
 
 #[test]
-fn the_published_server_takes_everything_and_a_repeat_is_stored_once() {
-    let server = EventManager::new();
+fn server_0_8_1_takes_everything_and_stores_a_repeat_once() {
+    takes_everything(NEW);
+}
+
+#[test]
+fn server_0_5_2_takes_everything_and_stores_a_repeat_once() {
+    takes_everything(OLD);
+}
+
+fn takes_everything(packages: &[&str]) {
+    let server = EventManager::new(packages);
     let payloads = sample::nasty();
     let mut batch = Lines::new();
     for (at, payload) in payloads.iter().enumerate() {
