@@ -25,7 +25,7 @@ pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
 pub use python::python;
 pub use service::Service;
-pub use settings::{ini_settings, of_example, settings};
+pub use settings::{ini_settings, of_example, open, settings};
 pub use stage::Stage;
 
 use std::time::{Duration, Instant};

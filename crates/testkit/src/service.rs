@@ -2,6 +2,7 @@
 
 use crate::contract::{Arrived, Peer};
 use crate::http::{Answer, HttpPeer, Request};
+use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -73,4 +74,32 @@ impl Peer for Service {
         self.desk().refused = numbers.to_vec();
         true
     }
+}
+
+/// A JSON object.
+///
+/// # Panics
+/// If the text is none.
+pub fn map(text: &[u8]) -> Fields {
+    match wire::read_value(text) {
+        Ok(Value::Map(map)) => map,
+        other => panic!("{other:?}: {}", String::from_utf8_lossy(text)),
+    }
+}
+
+/// The text at a path.
+///
+/// # Panics
+/// If there is none.
+pub fn text(map: &Fields, path: &str) -> String {
+    map.at(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text {path} in {map:?}")).to_owned()
+}
+
+/// The number at a path.
+///
+/// # Panics
+/// If there is none.
+pub fn number(map: &Fields, path: &str) -> u64 {
+    let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
+    number.unsigned_abs()
 }

@@ -1,5 +1,6 @@
 //! Settings for plugins in tests: from text, and from the examples that plugins carry.
 
+use metlog_pipeline::{Sender, SenderEntry};
 use metlog_settings::{Environment, Kind, Layers, Node};
 
 /// TOML text as settings; `test.toml` is what problems call it.
@@ -20,6 +21,18 @@ pub fn ini_settings(options: &str) -> Node {
     let root = Layers::new(Environment::fixed([("", ""); 0])).ini("test.ini", &text, false).merge();
     let root = root.unwrap_or_else(|problems| panic!("{problems}"));
     root.get("section").cloned().expect("the section")
+}
+
+/// A sender as a configuration makes it.
+///
+/// # Errors
+/// Why it does not open.
+///
+/// # Panics
+/// If there is no sender of this name, or the settings are wrong.
+pub fn open(sender: &str, toml: &str) -> Result<Box<dyn Sender>, String> {
+    let entry = SenderEntry::find(sender).unwrap_or_else(|unknown| panic!("{unknown}"));
+    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
 }
 
 /// The settings in a plugin's example: its first sender, filter or plugin, without the name it is chosen by.

@@ -4,34 +4,14 @@ use metlog_logcollector as _;
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Peer, Service, of_example, sample, settings};
+use metlog_testkit::service::{map, number, text};
+use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample};
 use std::io::Read;
-
-fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
-    let entry = SenderEntry::find("logcollector").expect("there");
-    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
-}
 
 #[test]
 fn the_example_opens() {
     let entry = SenderEntry::find("logcollector").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
-}
-
-fn map(text: &[u8]) -> Fields {
-    match wire::read_value(text) {
-        Ok(Value::Map(map)) => map,
-        other => panic!("{other:?}: {}", String::from_utf8_lossy(text)),
-    }
-}
-
-fn text(map: &Fields, path: &str) -> String {
-    map.at(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text {path} in {map:?}")).to_owned()
-}
-
-fn number(map: &Fields, path: &str) -> u64 {
-    let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
-    number.try_into().expect("not negative")
 }
 
 fn config(peer: &HttpPeer) -> String {
@@ -101,7 +81,7 @@ fn fits(entry: &Fields) -> bool {
 /// The service as the facts know it.
 fn server() -> Service {
     Service::new(
-        |http| open(&config(http)).expect("opens"),
+        |http| open("logcollector", &config(http)).expect("opens"),
         |request, state| {
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/logs"));
             assert_eq!(request.header("content-type"), Some("application/json"));
@@ -130,7 +110,7 @@ fn server() -> Service {
 fn entry_of(server: &Service, message: &metlog_message::Message) -> Fields {
     let mut batch = metlog_message::Lines::new();
     batch.push_with(|line| wire::write(line, message));
-    open(&config(&server.http)).expect("opens").send(&batch).expect("taken");
+    open("logcollector", &config(&server.http)).expect("opens").send(&batch).expect("taken");
     logs(server.http.requests().last().expect("a request")).remove(0)
 }
 
@@ -155,7 +135,7 @@ fn content_arrives_without_its_nul() {
 #[test]
 fn the_body_word_by_word() {
     let server = server();
-    open(&config(&server.http)).expect("opens").send(&sample::lines(0, 1)).expect("taken");
+    open("logcollector", &config(&server.http)).expect("opens").send(&sample::lines(0, 1)).expect("taken");
     let expected = concat!(
         r#"{"logs":[{"level":"INFO","message":"message 0","created_at":1795212050.0,"service":"checkout","#,
         r#""service_version":"v0.0.0-dev","environment":"development","log_type":"BACKEND","metadata":{"number":0,"#,
@@ -190,7 +170,7 @@ fn odd_values_are_made_to_fit_and_stay_whole_in_the_metadata() {
 #[test]
 fn only_200_is_success() {
     let peer = HttpPeer::new(|_| Answer::new(200, "{\"status\":\"ok\",\"count\":2}"));
-    let mut sender = open(&config(&peer)).expect("opens");
+    let mut sender = open("logcollector", &config(&peer)).expect("opens");
     for status in [201, 202, 204] {
         peer.script([Answer::new(status, "")]);
         assert!(
@@ -212,6 +192,6 @@ fn variables_stand_in_and_settings_are_checked() {
     sender.send(&sample::lines(0, 1)).expect("taken");
     let entry = logs(&server.http.requests()[0]).remove(0);
     assert_eq!((text(&entry, "service"), text(&entry, "environment")), ("shop".into(), "development".into()));
-    let told = open("environment = 'moon'").err().expect("refused");
+    let told = open("logcollector", "environment = 'moon'").err().expect("refused");
     assert!(told.contains("`staging`"), "{told}");
 }

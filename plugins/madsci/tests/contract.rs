@@ -5,35 +5,15 @@ use metlog_madsci as _;
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer};
-use metlog_testkit::{Arrived, Peer, Service, of_example, sample, settings};
+use metlog_testkit::service::{map, number, text};
+use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
-    let entry = SenderEntry::find("madsci").expect("there");
-    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
-}
 
 #[test]
 fn the_example_opens() {
     let entry = SenderEntry::find("madsci").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
-}
-
-fn map(text: &[u8]) -> Fields {
-    match wire::read_value(text) {
-        Ok(Value::Map(map)) => map,
-        other => panic!("{other:?}: {}", String::from_utf8_lossy(text)),
-    }
-}
-
-fn text(map: &Fields, path: &str) -> String {
-    map.at(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text {path} in {map:?}")).to_owned()
-}
-
-fn number(map: &Fields, path: &str) -> u64 {
-    let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
-    number.try_into().expect("not negative")
 }
 
 fn config(peer: &HttpPeer) -> String {
@@ -65,7 +45,7 @@ fn acceptable(event: &Fields) -> bool {
 fn server() -> Service {
     let mut known = BTreeSet::new();
     Service::new(
-        |http| open(&config(http)).expect("opens"),
+        |http| open("madsci", &config(http)).expect("opens"),
         move |request, state| {
             // One request per message: the clause about slowness has hundreds.
             state.pause = state.pause.min(Duration::from_millis(5));
@@ -91,7 +71,7 @@ fn server() -> Service {
 fn event_of(server: &Service, message: &metlog_message::Message) -> Fields {
     let mut batch = metlog_message::Lines::new();
     batch.push_with(|line| wire::write(line, message));
-    open(&config(&server.http)).expect("opens").send(&batch).expect("taken");
+    open("madsci", &config(&server.http)).expect("opens").send(&batch).expect("taken");
     map(&server.http.requests().last().expect("a request").body)
 }
 
@@ -154,7 +134,7 @@ fn a_message_sent_twice_is_stored_once() {
 #[test]
 fn an_answer_that_is_no_event_is_no_success() {
     let peer = HttpPeer::new(|_| Answer::new(200, "<html>hello</html>"));
-    let mut sender = open(&config(&peer)).expect("opens");
+    let mut sender = open("madsci", &config(&peer)).expect("opens");
     match sender.send(&sample::lines(0, 1)) {
         Err(SendError::Pause { why }) => assert!(why.contains("event_server_url"), "{why}"),
         other => panic!("{other:?}"),
@@ -170,7 +150,7 @@ fn the_address_has_several_spellings() {
     use metlog_settings::Environment;
     let server = server();
     for toml in [format!("event_server = '{}/'", server.http.url()), format!("url = '{}/event'", server.http.url())] {
-        open(&toml).expect("opens").send(&sample::lines(0, 1)).expect("taken");
+        open("madsci", &toml).expect("opens").send(&sample::lines(0, 1)).expect("taken");
     }
     let variables = Environment::fixed([("EVENT_SERVER_URL", server.http.url())]);
     MadsciSender::open_with(Config::default(), &variables).expect("opens").send(&sample::lines(0, 1)).expect("taken");

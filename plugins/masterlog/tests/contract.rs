@@ -4,35 +4,15 @@ use metlog_masterlog as _;
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Service, of_example, sample, settings};
+use metlog_testkit::service::{map, number, text};
+use metlog_testkit::{Arrived, Service, of_example, open, sample};
 use std::time::Duration;
 use std::time::Instant;
-
-fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
-    let entry = SenderEntry::find("masterlog").expect("there");
-    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
-}
 
 #[test]
 fn the_example_opens() {
     let entry = SenderEntry::find("masterlog").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
-}
-
-fn map(text: &[u8]) -> Fields {
-    match wire::read_value(text) {
-        Ok(Value::Map(map)) => map,
-        other => panic!("{other:?}: {}", String::from_utf8_lossy(text)),
-    }
-}
-
-fn text(map: &Fields, path: &str) -> String {
-    map.at(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text {path} in {map:?}")).to_owned()
-}
-
-fn number(map: &Fields, path: &str) -> u64 {
-    let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
-    number.try_into().expect("not negative")
 }
 
 fn config(peer: &HttpPeer) -> String {
@@ -47,7 +27,7 @@ fn logs(request: &Request) -> Vec<Fields> {
 /// The service as the facts know it.
 fn server() -> Service {
     Service::new(
-        |http| open(&config(http)).expect("opens"),
+        |http| open("masterlog", &config(http)).expect("opens"),
         |request, state| {
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/v1/logs/batch"));
             assert_eq!(request.header("content-type"), Some("application/json"));
@@ -75,7 +55,7 @@ metlog_testkit::contract!(server());
 #[test]
 fn the_body_word_by_word() {
     let server = server();
-    let mut sender = open(&config(&server.http)).expect("opens");
+    let mut sender = open("masterlog", &config(&server.http)).expect("opens");
     sender.send(&sample::lines(0, 1)).expect("taken");
     let expected = concat!(
         r#"{"logs":[{"severity":"info","tags":[],"title":"message 0","body":"message 0","metadata":{"number":0,"#,
@@ -105,7 +85,7 @@ fn the_body_word_by_word() {
 #[test]
 fn an_answer_that_no_such_server_gives_is_no_success() {
     let peer = HttpPeer::new(|_| Answer::new(200, ""));
-    let mut sender = open(&config(&peer)).expect("opens");
+    let mut sender = open("masterlog", &config(&peer)).expect("opens");
     sender.send(&sample::lines(0, 2)).expect("an empty answer is a good one");
     for page in ["[]", "\"ok\"", "<html>log in</html>"] {
         peer.script([Answer::new(200, page)]);
@@ -124,7 +104,7 @@ fn an_answer_that_no_such_server_gives_is_no_success() {
 fn requests_keep_their_distance_and_size() {
     let server = server();
     let toml = format!("{}\nbatch_size = 10\nmin_request_interval = '100ms'", config(&server.http));
-    let mut sender = open(&toml).expect("opens");
+    let mut sender = open("masterlog", &toml).expect("opens");
     let pacing = sender.pacing();
     assert_eq!((pacing.messages, pacing.wait), (10, Duration::from_secs(1)));
     assert_eq!(pacing.min_interval, Duration::from_millis(100));
@@ -163,7 +143,8 @@ fn any_form_of_the_address_and_the_variables_are_understood() {
 #[test]
 fn a_wrong_key_pauses() {
     let server = server();
-    let mut sender = open(&format!("endpoint = '{}'\napi_key = 'other'", server.http.url())).expect("opens");
+    let mut sender =
+        open("masterlog", &format!("endpoint = '{}'\napi_key = 'other'", server.http.url())).expect("opens");
     assert!(
         matches!(sender.send(&sample::lines(0, 1)), Err(SendError::Pause { why }) if why.contains("check the key"))
     );

@@ -2,36 +2,16 @@
 //! VictoriaLogs would keep.
 
 use metlog_message::{Fields, Value, wire};
-use metlog_pipeline::{SendError, Sender, SenderEntry};
+use metlog_pipeline::{SendError, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::{Arrived, Peer, Service, of_example, sample, settings};
+use metlog_testkit::service::{map, number, text};
+use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample};
 use metlog_victorialogs as _;
-
-fn open(toml: &str) -> Result<Box<dyn Sender>, String> {
-    let entry = SenderEntry::find("victorialogs").expect("there");
-    (entry.read)(&settings(toml)).unwrap_or_else(|problems| panic!("{problems}"))()
-}
 
 #[test]
 fn the_example_opens() {
     let entry = SenderEntry::find("victorialogs").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
-}
-
-fn map(text: &[u8]) -> Fields {
-    match wire::read_value(text) {
-        Ok(Value::Map(map)) => map,
-        other => panic!("{other:?}: {}", String::from_utf8_lossy(text)),
-    }
-}
-
-fn text(map: &Fields, path: &str) -> String {
-    map.at(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text {path} in {map:?}")).to_owned()
-}
-
-fn number(map: &Fields, path: &str) -> u64 {
-    let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
-    number.try_into().expect("not negative")
 }
 
 /// The samples have a fixed date, so the time the server keeps things is long.
@@ -78,7 +58,7 @@ fn kept(row: &[u8]) -> bool {
 /// The service as the facts know it.
 fn server() -> Service {
     Service::new(
-        |http| open(&config(http)).expect("opens"),
+        |http| open("victorialogs", &config(http)).expect("opens"),
         |request, state| {
             let path = "/insert/jsonline?_stream_fields=type,logger,hostname&_time_field=_time&_msg_field=_msg";
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", path));
@@ -109,7 +89,7 @@ fn send(server: &Service, messages: &[metlog_message::Message]) -> Result<(), Se
     for message in messages {
         batch.push_with(|line| wire::write(line, message));
     }
-    open(&config(&server.http)).expect("opens").send(&batch)
+    open("victorialogs", &config(&server.http)).expect("opens").send(&batch)
 }
 
 metlog_testkit::contract!(server());
@@ -168,7 +148,7 @@ fn names_that_are_taken_or_too_long_move_aside() {
 #[test]
 fn old_and_future_messages_are_told_about_their_setting() {
     let server = server();
-    let mut sender = open(&format!("url = '{}'", server.http.url())).expect("opens");
+    let mut sender = open("victorialogs", &format!("url = '{}'", server.http.url())).expect("opens");
     for (days, setting) in [(-8, "`retention`"), (3, "`future_retention`")] {
         let mut message = sample::message(0);
         let nanos = metlog_message::Timestamp::now().nanos() + days * 86_400_000_000_000;
@@ -188,7 +168,7 @@ fn tenant_key_prefix_and_fields_reach_the_server() {
          password = 'p'\nretention = '20000d'\nfuture_retention = '20000d'\nextra_fields = {{ site = 'a b' }}",
         peer.url()
     );
-    open(&toml).expect("opens").send(&sample::lines(0, 1)).expect("taken");
+    open("victorialogs", &toml).expect("opens").send(&sample::lines(0, 1)).expect("taken");
     let request = peer.requests().remove(0);
     assert_eq!(
         request.target,
