@@ -226,19 +226,14 @@ impl<'a> Scanner<'a> {
         (byte == close).then_some(false)
     }
 
+    #[inline(always)]
     fn value(&mut self) -> Option<()> {
         self.values = self.values.checked_sub(1)?;
         match self.peek()? {
             b'"' => self.string().map(|_| ()),
             b'-' | b'0'..=b'9' => self.number(),
-            open @ (b'{' | b'[') => {
-                self.depth = self.depth.checked_sub(1)?;
-                self.at += 1;
-                self.blanks();
-                self.inside(open)?;
-                self.depth += 1;
-                Some(())
-            }
+            b'{' => self.object(),
+            b'[' => self.list(),
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
             b'n' => self.word(b"null"),
@@ -246,22 +241,42 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn inside(&mut self, open: u8) -> Option<()> {
-        // `[` and `{` are each two below their closing partner.
-        let close = open + 2;
-        if self.take(close).is_some() {
-            return Some(());
-        }
-        loop {
-            if open == b'{' {
+    fn object(&mut self) -> Option<()> {
+        self.open()?;
+        if self.take(b'}').is_none() {
+            loop {
                 self.string()?;
                 self.colon()?;
-            }
-            self.value()?;
-            if !self.more(close)? {
-                return Some(());
+                self.value()?;
+                if !self.more(b'}')? {
+                    break;
+                }
             }
         }
+        self.depth += 1;
+        Some(())
+    }
+
+    fn list(&mut self) -> Option<()> {
+        self.open()?;
+        if self.take(b']').is_none() {
+            loop {
+                self.value()?;
+                if !self.more(b']')? {
+                    break;
+                }
+            }
+        }
+        self.depth += 1;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn open(&mut self) -> Option<()> {
+        self.depth = self.depth.checked_sub(1)?;
+        self.at += 1;
+        self.blanks();
+        Some(())
     }
 
     fn word(&mut self, word: &[u8]) -> Option<()> {
@@ -272,18 +287,26 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn string(&mut self) -> Option<bool> {
         self.take(b'"')?;
-        let mut escapes = false;
+        let at = self.at + until_special(self.bytes.get(self.at..)?);
+        self.at = at + 1;
+        if *self.bytes.get(at)? == b'"' { Some(false) } else { self.escapes(at) }
+    }
+
+    /// The rest of a text, from its first escape on.
+    #[cold]
+    #[inline(never)]
+    fn escapes(&mut self, at: usize) -> Option<bool> {
+        self.at = at;
         loop {
-            self.at += until_special(self.bytes.get(self.at..)?);
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
-                    return Some(escapes);
+                    return Some(true);
                 }
                 b'\\' => self.escape()?,
                 _ => return None,
             }
-            escapes = true;
+            self.at += until_special(self.bytes.get(self.at..)?);
         }
     }
 

@@ -39,14 +39,15 @@ pub(crate) fn until_escape(text: &[u8]) -> usize {
 
 #[inline(always)]
 fn until(text: &[u8], wide: impl Fn(u64) -> u64, narrow: impl Fn(u8) -> bool) -> usize {
-    let (words, rest) = text.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
+    let mut rest = text;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
         let found = wide(u64::from_le_bytes(*word));
         if found != 0 {
-            return at * 8 + (found.trailing_zeros() / 8) as usize;
+            return text.len() - rest.len() + (found.trailing_zeros() / 8) as usize;
         }
+        rest = after;
     }
-    words.len() * 8 + rest.iter().position(|byte| narrow(*byte)).unwrap_or(rest.len())
+    text.len() - rest.len() + rest.iter().position(|byte| narrow(*byte)).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The original's own bytes in, and our bytes out.
 
-use metlog_message::wire::{self, Limits};
+use metlog_message::wire::{self, Limits, Piece, Splitter};
 use metlog_message::{Fields, Message, Severity, Timestamp, Value, head};
 
 /// Real output of the original client, host and process replaced.
@@ -97,6 +97,18 @@ fn values_that_json_has_no_words_for() {
 }
 
 #[test]
+fn nothing_a_caller_makes_breaks_the_message() {
+    let mut message =
+        Message::new("t").payload(Value::Big("12,\"type\":\"x\"\n".into())).field("n", Value::Big("-0123".into()));
+    message.extra.set("severity", 0);
+    message.extra.set("trace", Value::Big("-0".into()));
+    let text = write(&message);
+    assert!(text.contains(r#""payload":"12,\"type\":\"x\"\n""#) && text.contains(r#"{"n":"-0123"}"#), "{text}");
+    assert!(text.contains(r#""trace":-0"#) && text.matches("severity").count() == 1, "{text}");
+    assert!(head::scan(text.as_bytes(), &Limits::default()).is_ok(), "{text}");
+}
+
+#[test]
 fn text_that_is_not_utf8() {
     let mut out = Vec::new();
     wire::write_str_lossy(&mut out, b"a\xff\nb");
@@ -134,6 +146,15 @@ fn the_indented_form_is_the_originals() {
 }"#;
     assert_eq!(String::from_utf8(out.clone()).expect("UTF-8"), expected);
     assert_eq!(read(expected), message);
+    // Under Python 2 the original left a blank after each comma; its files hold one such message after the other.
+    let original = expected.replace(",\n", ", \n");
+    let mut splitter = Splitter::new(1 << 20);
+    splitter.push(format!("{original}\n{original}\n").as_bytes());
+    for _ in 0..2 {
+        let Some(Piece::Message(text)) = splitter.next_piece() else { panic!("two messages") };
+        assert_eq!(read(std::str::from_utf8(&text).expect("UTF-8")), message);
+    }
+    assert_eq!(splitter.finish(), None);
 }
 
 #[test]

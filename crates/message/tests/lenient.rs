@@ -52,9 +52,19 @@ fn missing_keys_take_their_defaults() {
 
 #[test]
 fn severities_of_any_kind() {
-    for (written, severity) in
-        [("\"3\"", 3), ("\"error\"", 3), ("\" WARN \"", 4), ("3.0", 3), ("99", 7), ("-1", 0), ("1e9", 7)]
-    {
+    for (written, severity) in [
+        ("\"3\"", 3),
+        ("\"error\"", 3),
+        ("\" WARN \"", 4),
+        ("3.0", 3),
+        ("2.9", 2),
+        ("99", 7),
+        ("-1", 0),
+        ("1e9", 7),
+        ("99999999999999999999999", 7),
+        ("\" 99 \"", 7),
+        ("\"-5\"", 0),
+    ] {
         let (message, notes) = with("severity", written);
         assert_eq!((message.severity.number(), notes), (severity, vec![Note::Coerced("severity")]), "{written}");
     }
@@ -62,6 +72,7 @@ fn severities_of_any_kind() {
         let (message, notes) = with("severity", written);
         assert_eq!((message.severity.number(), notes), (6, vec![Note::Unreadable("severity")]), "{written}");
     }
+    assert!(with("severity", "NaN").1.contains(&Note::Unreadable("severity")));
     assert_eq!(with("severity", "null").1, [Note::Missing("severity")]);
 }
 
@@ -80,6 +91,20 @@ fn timestamps_of_any_kind() {
             (message.timestamp.to_string().as_str(), notes),
             ("2026-11-20T22:00:50.000000Z", vec![note]),
             "{written}"
+        );
+    }
+    for (written, moment) in [
+        ("1795212050348839000", "2026-11-20T22:00:50.348839Z"),
+        ("1795212050348839", "2026-11-20T22:00:50.348839Z"),
+        ("1795212050.348839", "2026-11-20T22:00:50.348839Z"),
+        ("1795212050348.839", "2026-11-20T22:00:50.348839Z"),
+        ("0", "1970-01-01T00:00:00.000000Z"),
+        ("-1.5", "1969-12-31T23:59:58.500000Z"),
+    ] {
+        assert_eq!(
+            with("timestamp", written).0.timestamp.to_string(),
+            moment,
+            "{written}: no digit of it may get lost"
         );
     }
     for unreadable in ["\"yesterday\"", "[]", "true", "1e300"] {
@@ -105,7 +130,11 @@ fn other_kinds_at_other_keys() {
     assert_eq!((message.fields.get("value"), notes), (Some(&Value::from([1])), vec![Note::Coerced("fields")]));
     assert_eq!(with("fields", "null").0.fields.len(), 0);
     assert_eq!(with("metlog_pid", "\"7\"").0.pid, Some(7));
-    assert_eq!(with("metlog_pid", "{}").0.pid, None);
+    let (message, notes) = with("metlog_pid", "{}");
+    assert_eq!((message.pid, notes), (None, vec![Note::Unreadable("metlog_pid")]));
+    assert_eq!(with("metlog_pid", "null").1, [Note::Missing("metlog_pid")]);
+    assert_eq!(with("metlog_hostname", "null").1, [Note::Missing("metlog_hostname")]);
+    assert_eq!(with("metlog_hostname", "5").0.hostname.as_deref(), Some("5"));
     assert_eq!(with("metlog_seq", "1").1, [Note::Unreadable("metlog_seq")], "half an origin is none");
 }
 
@@ -133,6 +162,10 @@ fn what_json_does_not_allow() {
     let texts: Vec<&str> = items[3..].iter().filter_map(Value::as_str).collect();
     assert_eq!(texts, ["\u{fffd}", "\u{fffd}x", "🦀", "\u{fffd}🦀"]);
     assert!(matches!(notes[..], [Note::NoJsonNumber { at: 101 }, Note::LoneSurrogate { at: 125 }]), "{notes:?}");
+    let (message, notes) = with("payload", "[1e400,-1.0e999,1e-400]");
+    let far = [f64::INFINITY, f64::NEG_INFINITY, 0.0].map(Value::Float);
+    assert_eq!((message.payload, notes.len()), (Value::List(far.to_vec()), 1));
+    assert!(matches!(notes[..], [Note::OutOfRange { .. }]), "{notes:?}");
     assert!(matches!(with("payload", "\"a\nb\"").1[..], [Note::RawControl { .. }]));
     let bytes = [b"{\"type\":\"t\xff\",".as_slice(), BASE.as_bytes(), b"}"].concat();
     let read = wire::read(&bytes, &Limits::default()).expect("understood");
@@ -189,4 +222,56 @@ fn what_is_no_message_is_refused_with_a_reason_and_a_place() {
     assert_eq!(wire::read(long.as_bytes(), &small), Err(Refusal::TooLarge { bytes: 111, limit: 100 }));
     let many = "[1,1,1,1,1,1,1,1,1,1,1,1]";
     assert_eq!(wire::read(many.as_bytes(), &small), Err(Refusal::TooManyValues { limit: 10 }));
+}
+
+#[test]
+fn depth_is_safe_on_little_stack_whatever_the_limit_says() {
+    let limits = Limits { depth: usize::MAX, ..Limits::default() };
+    let nested =
+        |levels: usize| format!("{{\"type\":\"t\",{BASE},\"x\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let work = move || {
+        let fits = nested(127);
+        let message = wire::read(fits.as_bytes(), &limits).expect("not too deep").message;
+        let mut out = Vec::new();
+        wire::write(&mut out, &message);
+        assert!(head::scan(fits.as_bytes(), &limits).is_ok() && head::scan(&out, &limits).is_ok());
+        for levels in [128, 400_000] {
+            let deep = nested(levels);
+            assert!(matches!(wire::read(deep.as_bytes(), &limits), Err(Refusal::TooDeep { limit: 128, .. })));
+            assert!(head::scan(deep.as_bytes(), &limits).is_err());
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(work).expect("a thread");
+    thread.join().expect("no overflow");
+}
+
+#[test]
+fn many_equal_names_cost_no_more_than_many_others() {
+    let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+    let members: Vec<String> = (0..200_000).map(|number| format!("\"a{}\":{number}", number % 100_000)).collect();
+    let text = format!("{{\"type\":\"t\",{BASE},{}}}", members.join(","));
+    let read = wire::read(text.as_bytes(), &limits).expect("understood");
+    assert_eq!((read.message.extra.len(), read.message.extra.get("a7")), (100_000, Some(&Value::Int(100_007))));
+    assert_eq!(read.notes, [], "what is none of ours may come twice");
+}
+
+#[test]
+fn notes_say_what_and_where() {
+    let (_, notes) =
+        read(r#"{"type":"t","type":5,"timestamp":"-","severity":"high","message":"m","tags":[NaN,1e999,"\ud800",""]}"#);
+    let told: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    let expected = [
+        "byte 77: NaN or an infinity is not JSON",
+        "byte 81: the number is too large; an infinity stands in",
+        "byte 88: half of a surrogate pair was replaced",
+        "`type` came twice; the last one counts",
+        "`type` was converted",
+        "`timestamp` cannot be read; its default stands in",
+        "`logger` is missing; its default stands in",
+        "`severity` cannot be read; its default stands in",
+        "`message` was taken for `payload`",
+        "`tags` was taken for `fields`",
+        "`fields` was converted",
+    ];
+    assert_eq!(told, expected);
 }

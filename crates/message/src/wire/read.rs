@@ -113,22 +113,16 @@ impl Reader {
 
     fn timestamp(&mut self) -> Timestamp {
         let Some(value) = self.required("timestamp") else { return Timestamp::now() };
-        let read = match &value {
-            Value::Str(text) => {
-                if !Timestamp::has_zone(text) {
-                    self.notes.push(Note::Coerced("timestamp"));
-                }
-                Timestamp::parse(text)
-            }
-            number => {
-                self.notes.push(Note::Coerced("timestamp"));
-                since_1970(number)
-            }
+        let (read, exact) = match &value {
+            Value::Str(text) => (Timestamp::parse(text), Timestamp::has_zone(text)),
+            number => (since_1970(number), false),
         };
-        read.unwrap_or_else(|| {
-            self.notes.push(Note::Unreadable("timestamp"));
-            Timestamp::now()
-        })
+        match read {
+            Some(_) if exact => {}
+            Some(_) => self.notes.push(Note::Coerced("timestamp")),
+            None => self.notes.push(Note::Unreadable("timestamp")),
+        }
+        read.unwrap_or_else(Timestamp::now)
     }
 
     fn severity(&mut self) -> Severity {

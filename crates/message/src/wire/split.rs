@@ -107,11 +107,9 @@ impl Splitter {
         }
     }
 
-    /// What has come and not been looked at, as far as the limit and one byte more: looking further at once than byte
-    /// by byte would let it depend on the size of a push whether a piece is seen to end before it is seen to be too long.
+    /// What has come and not been looked at.
     fn ahead(&self) -> &[u8] {
-        let room = (self.start + 1).saturating_add(self.limit);
-        self.buffer.get(self.seen..room.min(self.buffer.len())).unwrap_or_default()
+        self.buffer.get(self.seen..).unwrap_or_default()
     }
 
     fn line(&mut self) -> Option<Piece> {
@@ -157,7 +155,7 @@ impl Splitter {
 
     /// Drops what there is, up to where a piece may begin again; nothing if that is yet to come.
     fn drop_on(&mut self) -> Option<Piece> {
-        while let Some(line) = self.buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
+        while let Some(line) = memchr(b'\n', self.ahead()) {
             self.seen += line;
             match self.buffer.get(self.seen + 1) {
                 _ if self.state == State::DroppingLine => return Some(self.dropped()),
