@@ -87,6 +87,9 @@ impl Core {
             outlets.push(Outlet::new(lane, sieve, pacing, setup.numbered));
         }
         crate::holder::merge_globals(&setup.globals);
+        if setup.panics {
+            crate::panics::tell_panics();
+        }
         let core = Arc::new(Core { active, ..Core::new(setup, pace, &outlets) });
         engine::open(core.clone(), Desk::new(core.clone(), outlets))?;
         Ok(core)

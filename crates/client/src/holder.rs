@@ -86,6 +86,13 @@ pub fn default_client() -> Option<Client> {
     holder.clients.get(holder.default.as_ref()?).cloned()
 }
 
+/// The same for whoever must not wait: a thread that panics may hold the lock itself.
+pub(crate) fn default_client_now() -> Option<Client> {
+    let holder = HOLDER.try_lock().ok()?;
+    let holder = holder.as_ref()?;
+    holder.clients.get(holder.default.as_ref()?).cloned()
+}
+
 /// Makes the client of this name the default one. Without one of that name there is none, until it comes.
 pub fn set_default_client(name: &str) {
     let mut holding = hold();

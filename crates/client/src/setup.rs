@@ -37,6 +37,7 @@ pub struct Setup {
     pub(crate) pace_initial: Duration,
     pub(crate) pace_max: Duration,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) panics: bool,
     pub(crate) globals: Fields,
     pub(crate) config: Value,
     pub(crate) defaults: LaneSettings,
@@ -121,6 +122,7 @@ impl Setup {
             pace_initial: Duration::ZERO,
             pace_max: Duration::from_millis(250),
             shutdown_timeout: Duration::from_secs(5),
+            panics: false,
             globals: Fields::new(),
             config: Value::Null,
             defaults: LaneSettings::default(),
@@ -256,6 +258,12 @@ impl Setup {
     /// How long a [`crate::Guard`] may take to send what is left; five seconds otherwise.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Whether panics become messages; see [`crate::tell_panics`]. They do not otherwise.
+    pub fn panics(mut self, panics: bool) -> Self {
+        self.panics = panics;
         self
     }
 

@@ -34,12 +34,13 @@ struct Main {
     numbered: bool,
     location: bool,
     process: bool,
+    panics: bool,
     pace_initial: Span,
     pace_max: Span,
     shutdown_timeout: Span,
 }
 
-const MAIN: [&str; 13] = [
+const MAIN: [&str; 14] = [
     "logger",
     "severity",
     "disabled_timers",
@@ -50,6 +51,7 @@ const MAIN: [&str; 13] = [
     "numbered",
     "location",
     "process",
+    "panics",
     "pace_initial",
     "pace_max",
     "shutdown_timeout",
@@ -69,6 +71,7 @@ impl Default for Main {
             numbered: new.numbered,
             location: false,
             process: false,
+            panics: false,
             pace_initial: Span(new.pace_initial),
             pace_max: Span(new.pace_max),
             shutdown_timeout: Span(new.shutdown_timeout),
@@ -242,6 +245,7 @@ impl Main {
             .numbered(self.numbered)
             .location(self.location)
             .process(self.process)
+            .panics(self.panics)
             .pace(self.pace_initial.0, self.pace_max.0)
             .shutdown_timeout(self.shutdown_timeout.0);
         setup.aggregate = self.aggregate.and_then(|interval| interval.0);
