@@ -78,7 +78,7 @@ fn fits(entry: &Fields) -> bool {
             .all(|&(name, limit)| room(name, limit))
 }
 
-/// The service as the facts know it.
+/// As strict as the service itself.
 fn server() -> Service {
     Service::new(
         |http| open("logcollector", &config(http)).expect("opens"),

@@ -41,7 +41,7 @@ fn acceptable(event: &Fields) -> bool {
             .is_some_and(|source| source.iter().all(|(_, id)| id.as_str().is_some_and(is_ulid)))
 }
 
-/// The service as the facts know it.
+/// As strict as the service itself.
 fn server() -> Service {
     let mut known = BTreeSet::new();
     Service::new(

@@ -24,7 +24,7 @@ fn logs(request: &Request) -> Vec<Fields> {
     list.iter().map(|one| one.as_map().expect("an event").clone()).collect()
 }
 
-/// The service as the facts know it.
+/// As strict as the service itself.
 fn server() -> Service {
     Service::new(
         |http| open("masterlog", &config(http)).expect("opens"),

@@ -55,7 +55,7 @@ fn kept(row: &[u8]) -> bool {
         && !event.contains("_stream_id")
 }
 
-/// The service as the facts know it.
+/// As strict as the service itself.
 fn server() -> Service {
     Service::new(
         |http| open("victorialogs", &config(http)).expect("opens"),
