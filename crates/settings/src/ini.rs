@@ -1,10 +1,9 @@
 //! INI as Metlog read it (Python 2's `SafeConfigParser`), with a place for every value and every mistake.
 //!
 //! `config`'s own INI reader glues indented lists onto the next key, takes backslashes for escapes, and lets a
-//! malformed line swallow the header below it. So this one is ours. Against the original it differs in four ways:
-//! an option given twice is an error, `[DEFAULT]` supplies `%(name)s` and stands as a section of its own for whoever
-//! wants it, in place of leaking into every other, a mistake costs its own line only, and text after `[section]` must
-//! be a comment.
+//! malformed line swallow the header below it. So this one is ours. Against the original it differs in three
+//! ways: `[DEFAULT]` supplies `%(name)s` and stands as a section of its own for whoever wants it, in place of leaking
+//! into every other, a mistake costs its own line only, and text after `[section]` must be a comment.
 
 mod interpolate;
 mod lines;
@@ -37,7 +36,7 @@ pub fn read(file: &str, text: &str, nested: bool, lookup: Lookup<'_>) -> Result<
         sections.iter().map(|section| (section, false)).chain(own.map(|section| (section, true)))
     {
         let Some(table) = problems.note(place(&mut root, section, nested)) else { continue };
-        for option in &section.options {
+        for option in section.settings() {
             let interpolator = Interpolator { section, defaults: &defaults };
             let node = value(&option.pieces, &interpolator, &mut expander);
             // As in the original, a default counts where it is used: alone it may refer to what only a section has.

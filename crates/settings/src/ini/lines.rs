@@ -30,6 +30,12 @@ impl Section {
         Section { name: name.to_owned(), origin, options: Vec::new(), index: HashMap::new() }
     }
 
+    /// Those that count: of two with one name the last one, as in the original, since files live on it.
+    pub fn settings(&self) -> impl Iterator<Item = &Setting> {
+        let counts = |at: &usize, setting: &Setting| self.index.get(&setting.name) == Some(at);
+        self.options.iter().enumerate().filter(move |(at, setting)| counts(at, setting)).map(|(_, setting)| setting)
+    }
+
     pub fn get(&self, name: &str) -> Option<&Setting> {
         self.index.get(name).and_then(|at| self.options.get(*at))
     }
@@ -193,10 +199,6 @@ impl Reader {
                 _ => self.mistake(&origin, format!("`{name}` stands in no section; write `[name]` above it")),
             };
         };
-        if let Some(first) = section.get(&name) {
-            let message = format!("`{name}` is already set in line {}; keep one of the two", first.origin.line);
-            return self.mistake(&origin, message);
-        }
         let value = without_comment(value).trim_end_matches(space);
         let value = value.trim_start_matches(space);
         let place = line.place(value);
