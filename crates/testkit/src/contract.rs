@@ -310,6 +310,35 @@ pub fn gone_and_back(peer: &mut dyn Peer) {
     close(sender);
 }
 
+/// In place of [`gone_and_back`], for a sender that does not hold what cannot go but diverts it at once: while the peer
+/// is gone every batch has its verdict soon; after its return what is reported as sent arrives.
+pub fn diverts_while_gone(peer: &mut dyn Peer) {
+    let (mut sender, mut books) = (peer.sender(), Books::default());
+    let first = books.drive(&mut *sender, sample::lines(0, 50), PATIENCE);
+    assert_eq!(first.sent, 50, "{first:?}");
+    books.balance(peer);
+    assert!(peer.stop(), "this clause is for peers that can go");
+    books.interrupted = true;
+    let began = Instant::now();
+    let gone: Vec<Outcome> = (1..20)
+        .map(|batch| books.drive(&mut *sender, sample::lines(batch * 100, 100), Duration::from_millis(100)))
+        .collect();
+    assert!(began.elapsed() < Duration::from_secs(30), "calls end in bounded time: {:?}", began.elapsed());
+    assert!(gone.iter().any(|outcome| outcome.refused > 0), "nothing was diverted: {gone:?}");
+    peer.start();
+    let until = Instant::now() + PATIENCE;
+    let back = (100..)
+        .map(|batch| books.drive(&mut *sender, sample::lines(batch * 100, 100), PATIENCE))
+        .find(|outcome| outcome.sent == 100 || Instant::now() > until)
+        .unwrap_or_default();
+    assert_eq!(back.sent, 100, "{back:?}");
+    let next = books.drive(&mut *sender, sample::lines(1_000_000, 100), PATIENCE);
+    sender.flush().expect("flushes");
+    eventually(peer.patience(), || numbers(&peer.arrived()).is_superset(&next.numbers.sent));
+    books.balance(peer);
+    close(sender);
+}
+
 /// Closing keeps its deadline, also towards a peer that is gone.
 pub fn close_with_dead_peer(peer: &mut dyn Peer) {
     let (mut sender, mut books) = (peer.sender(), Books::default());

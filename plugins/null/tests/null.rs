@@ -1,9 +1,42 @@
-//! There is no receiving end to ask, so not the clauses of senders, but what is left of them.
+//! The clauses of senders, with what the sender took for what arrived.
 
+use metlog_message::Lines;
 use metlog_null::NullSender;
-use metlog_pipeline::{Sender, SenderEntry};
-use metlog_testkit::{drive, of_example, sample, settings};
+use metlog_pipeline::{SendError, Sender, SenderEntry};
+use metlog_testkit::{Arrived, Delivery, Peer, drive, of_example, sample, settings};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Nobody can be asked what arrived nowhere, so this writes down what the sender in it took.
+struct Witness {
+    sender: NullSender,
+    taken: Arc<Mutex<Vec<Arrived>>>,
+}
+
+impl Sender for Witness {
+    fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
+        self.sender.send(batch)?;
+        self.taken.lock().expect("whole").extend(batch.iter().map(Arrived::of_json));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Nowhere(Arc<Mutex<Vec<Arrived>>>);
+
+impl Peer for Nowhere {
+    fn sender(&mut self) -> Box<dyn Sender> {
+        Box::new(Witness { sender: NullSender, taken: self.0.clone() })
+    }
+    fn delivery(&self) -> Delivery {
+        Delivery::Exact
+    }
+    fn arrived(&mut self) -> Vec<Arrived> {
+        self.0.lock().expect("whole").clone()
+    }
+}
+
+metlog_testkit::contract!(Nowhere::default());
 
 #[test]
 fn everything_counts_as_sent_at_once() {
