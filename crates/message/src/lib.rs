@@ -6,7 +6,9 @@
 //! - [`wire`]: message to JSON text and back; the only place that knows JSON. Strict out, lenient in
 //! - [`head`]: the few values routing looks at, found in one pass over the bytes
 //! - [`lines`]: many messages in one buffer, the unit everything moves in
+//! - [`batch`]: the same with a column that says which endpoints want which
 
+pub mod batch;
 pub mod head;
 pub mod lines;
 pub mod message;
@@ -15,6 +17,7 @@ pub mod time;
 pub mod value;
 pub mod wire;
 
+pub use batch::{Batch, Wants};
 pub use head::Head;
 pub use lines::Lines;
 pub use message::{Message, Severity};

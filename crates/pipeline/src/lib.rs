@@ -5,18 +5,23 @@
 //! - [`sender`]: how the client hands messages over
 //! - [`filter`]: keep a message or not
 //! - [`method`]: a method added to a client by configuration
+//! - [`input`]: where the router gets messages from
+//! - [`endpoint`]: where it takes them to; a sender is one already
 //!
-//! and submits itself to the [`registry`] beside its code. The router's two contracts, input and endpoint, stand
-//! beside these when the router does: a contract without a caller would be a guess.
+//! and submits itself to the [`registry`] beside its code.
 
+pub mod endpoint;
 pub mod filter;
+pub mod input;
 pub mod method;
 pub mod registry;
 pub mod sender;
 
+pub use endpoint::{Endpoint, Forward, Picked, Promise};
 pub use filter::{Event, Filter};
+pub use input::{Durable, Full, Inlet, Input, Intake, Reason, Receipt, Rejected, Stop};
 pub use method::{Emit, Method, MethodError};
-pub use registry::{FilterEntry, MethodEntry, SenderEntry, Unknown};
+pub use registry::{EndpointEntry, FilterEntry, InputEntry, MethodEntry, SenderEntry, Unknown};
 pub use sender::{Pacing, SendError, Sender};
 
 #[doc(hidden)]

@@ -4,7 +4,7 @@
 //! so look-ups refuse doubles; and a plugin that nobody names in source is silently not linked, so every program has
 //! one list of `use … as _;` lines and a test that compares it with this registry.
 
-use crate::{Filter, Method, Sender};
+use crate::{Endpoint, Filter, Input, Method, Sender};
 use metlog_settings::{Node, Problems, suggest};
 use serde::de::DeserializeOwned;
 
@@ -96,6 +96,14 @@ entry! {
 entry! {
     /// A filter, of client or router.
     FilterEntry, "filter", Box<dyn Filter>, Filter
+}
+entry! {
+    /// An input of the router.
+    InputEntry, "input", Box<dyn Input>, Input
+}
+entry! {
+    /// An endpoint of the router.
+    EndpointEntry, "endpoint", Box<dyn Endpoint>, Endpoint
 }
 entry! {
     /// A method of the client.

@@ -1,0 +1,196 @@
+//! Contract: where the router gets messages from.
+
+use async_trait::async_trait;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A listener or reader. It finds where messages begin and end; everything else happens behind its [`Inlet`].
+///
+/// Opening it binds, so that a start with a port in use fails at once. It runs as one task of the router's runtime and
+/// may start more, which it joins before it returns.
+#[async_trait]
+pub trait Input: Send {
+    /// Where it listens or reads, as a person would write it.
+    fn place(&self) -> String;
+
+    /// Takes messages in until told to stop. What the operating system has already accepted for it is read before the
+    /// end, as far as that is possible.
+    ///
+    /// # Errors
+    /// What happened and what would be right. The router says so, counts it and opens the input again.
+    async fn run(self: Box<Self>, inlet: Inlet, stop: Stop) -> Result<(), String>;
+}
+
+/// The router's side of an input: each connection or socket has one of its own.
+///
+/// `push`, `push`, …, `commit`: pushing judges and copies into a buffer, committing hands the buffer to the spool in one
+/// write. An input that reads much at a time commits once per read.
+pub struct Inlet(Box<dyn Intake>);
+
+impl Inlet {
+    /// For the router.
+    pub fn new(intake: Box<dyn Intake>) -> Self {
+        Inlet(intake)
+    }
+
+    /// One for another connection of the same input.
+    #[must_use]
+    pub fn another(&self) -> Inlet {
+        Inlet(self.0.another())
+    }
+
+    /// One message, of whatever quality. Never fails: what cannot be used goes to the dead letters with a reason.
+    #[inline]
+    pub fn push(&mut self, message: &[u8]) {
+        self.0.push(message);
+    }
+
+    /// Something that was meant as a message and that the transport itself cannot take: beyond a limit, badly framed.
+    /// As much as is at hand of it goes to the dead letters.
+    pub fn refuse(&mut self, part: &[u8], reason: Reason, why: &str) {
+        self.0.refuse(part, reason, why);
+    }
+
+    /// Counts messages that are known to have been lost before they reached us, such as the kernel's dropped datagrams.
+    pub fn lost(&mut self, count: u64) {
+        self.0.lost(count);
+    }
+
+    /// Hands over what was pushed since the last time.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room. What was pushed is still there: commit again later, or [`Inlet::drop_pushed`].
+    pub fn commit(&mut self) -> Result<Receipt, Full> {
+        self.0.commit()
+    }
+
+    /// Gives up on what was pushed and not committed; it is counted under this reason.
+    pub fn drop_pushed(&mut self, reason: Reason) {
+        self.0.drop_pushed(reason);
+    }
+
+    /// Bytes pushed and not committed.
+    pub fn pending(&self) -> usize {
+        self.0.pending()
+    }
+
+    /// Ends when all that this inlet committed is as safe as `spool.sync` promises. Whoever acknowledges waits for it.
+    pub fn durable(&self) -> Durable {
+        self.0.durable()
+    }
+
+    /// The largest message the router takes, in bytes.
+    pub fn message_limit(&self) -> usize {
+        self.0.message_limit()
+    }
+}
+
+/// See [`Inlet::durable`].
+pub type Durable = Pin<Box<dyn Future<Output = Result<(), Full>> + Send>>;
+
+/// What the router does behind an [`Inlet`], whose methods say what each of these means.
+#[allow(missing_docs)]
+pub trait Intake: Send {
+    fn another(&self) -> Box<dyn Intake>;
+    fn push(&mut self, message: &[u8]);
+    fn refuse(&mut self, part: &[u8], reason: Reason, why: &str);
+    fn lost(&mut self, count: u64);
+    fn commit(&mut self) -> Result<Receipt, Full>;
+    fn drop_pushed(&mut self, reason: Reason);
+    fn pending(&self) -> usize;
+    fn durable(&self) -> Durable;
+    fn message_limit(&self) -> usize;
+}
+
+/// Why a message was not taken; the label of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Not a message, whatever one does with it.
+    Malformed,
+    /// Beyond a limit of size, depth or number of values.
+    TooLarge,
+    /// Cut off: the connection ended, or the transport garbled it.
+    Truncated,
+    /// The spool is full and the transport cannot wait.
+    SpoolFull,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 4] = [Reason::Malformed, Reason::TooLarge, Reason::Truncated, Reason::SpoolFull];
+
+    /// The label in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Malformed => "malformed",
+            Reason::TooLarge => "too_large",
+            Reason::Truncated => "truncated",
+            Reason::SpoolFull => "spool_full",
+        }
+    }
+}
+
+/// What became of the messages of one commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Taken, whether or not any endpoint wants them.
+    pub accepted: usize,
+    /// Known already, by client and running number: as good as taken.
+    pub duplicates: usize,
+    /// Refused, in the order they were pushed.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A message that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its position among those pushed since the last commit.
+    pub index: usize,
+    /// Why, as a label.
+    pub reason: Reason,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// There is no room in the spool, or no disk under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Full {
+    /// What happened, for people.
+    pub why: String,
+    /// When to try again.
+    pub retry_after: Duration,
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// Tells inputs to stop.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// One that is told by sending `true`, or by dropping the sender.
+    pub fn new() -> (watch::Sender<bool>, Stop) {
+        let (tell, told) = watch::channel(false);
+        (tell, Stop(told))
+    }
+
+    /// Whether it is time.
+    pub fn is_stopped(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
+    /// Ends when it is time.
+    pub async fn stopped(&self) {
+        let mut told = self.0.clone();
+        // An error means that whoever would tell is gone, which says the same.
+        let _ = told.wait_for(|stop| *stop).await;
+    }
+}

@@ -1,0 +1,1 @@
+//! One append-only journal, many readers, each with a durable cursor.
