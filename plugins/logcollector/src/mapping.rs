@@ -154,7 +154,8 @@ fn created_at(message: &Message, fields: &mut Fields) -> f64 {
             fields.remove("created_at");
             seconds
         }
-        None => message.timestamp.nanos() as f64 / 1e9,
+        // Microseconds are exact in a float and nanoseconds are not: of .25 they would make .2499998.
+        None => message.timestamp.nanos().div_euclid(1000) as f64 / 1e6,
     }
 }
 

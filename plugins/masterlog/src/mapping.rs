@@ -8,6 +8,10 @@ use metlog_message::{Fields, Message, Value};
 /// The server's own clients cut a title made from the body at this many characters.
 const TITLE: usize = 120;
 
+/// What ends a line in Python.
+const LINE_ENDS: &[char] =
+    &['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// The event of a message.
 pub fn event(mut message: Message) -> Value {
     let severity = event::level_of_six(&message);
@@ -21,7 +25,8 @@ pub fn event(mut message: Message) -> Value {
     let mut event = Fields::new();
     event.set("severity", severity);
     event.set("tags", take_tags(&mut fields));
-    let title = event::take_text(&mut fields, "title").map(|title| title.trim().to_owned());
+    let title = event::take_text(&mut fields, "title").map(|title| trim(&title).to_owned());
+    let title = title.filter(|title| !title.is_empty());
     event.set("title", title.unwrap_or_else(|| title_of(&body, &message.kind)));
     event.set("body", body);
     let ttl = event::take_number(&mut fields, "ttl_seconds");
@@ -45,11 +50,17 @@ pub fn event(mut message: Message) -> Value {
     Value::Map(event)
 }
 
+/// The body's first line, cut as the published client cuts it: the same body has one title, whoever sends it.
 fn title_of(body: &str, kind: &str) -> String {
-    match body.trim().lines().next().map(str::trim_end) {
+    match trim(body).split(LINE_ENDS).next() {
         Some(line) if !line.is_empty() => line.chars().take(TITLE).collect(),
         _ => kind.to_owned(),
     }
+}
+
+/// Without what Python takes for blanks at both ends: Unicode's, and four separators of ASCII.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
 
 /// The server compares tags as they are, so spelling variants are evened out as its own clients do.
@@ -65,7 +76,7 @@ fn take_tags(fields: &mut Fields) -> Vec<String> {
     let mut tags: Vec<String> = texts
         .iter()
         .flat_map(|text| text.split(','))
-        .map(|tag| tag.trim().to_owned())
+        .map(|tag| trim(tag).to_owned())
         .filter(|tag| !tag.is_empty())
         .collect();
     tags.sort();

@@ -124,8 +124,13 @@ impl MasterLogSender {
             min_interval: seconds(config.min_request_interval, "MASTER_LOG_MIN_REQUEST_INTERVAL_SECONDS", 0.0)?,
             ..Pacing::default()
         };
+        let mut connection = config.connection;
+        // Some servers answer whoever did not ask for JSON with a page, and a bad event with a redirect to one.
+        if !connection.headers.keys().any(|name| name.eq_ignore_ascii_case("accept")) {
+            connection.headers.insert("Accept".into(), Secret::new("application/json"));
+        }
         let options = Options {
-            connection: config.connection,
+            connection,
             key,
             timeout: seconds(config.timeout, "MASTER_LOG_TIMEOUT_SECONDS", 2.0)?,
             ..Options::default()

@@ -75,7 +75,7 @@ fn the_body_word_by_word() {
     batch.push_with(|line| wire::write(line, &message));
     sender.send(&batch).expect("taken");
     let event = logs(&server.http.requests()[1]).remove(0);
-    assert_eq!((text(&event, "severity"), text(&event, "title")), ("trace".into(), "first line".into()));
+    assert_eq!((text(&event, "severity"), text(&event, "title")), ("trace".into(), "first line ".into()));
     assert_eq!(event.get("tags"), Some(&Value::from(["B", "a", "b"])));
     assert_eq!((number(&event, "ttl_seconds"), text(&event, "expires_at")), (60, "2027-01-01T00:00:00Z".into()));
     assert_eq!(text(&event, "created_at"), "2026-01-01T00:00:00Z");
