@@ -1,10 +1,14 @@
-//! `tcp`: JSON lines over one connection, with fail-over.
+//! `tcp`: JSON lines, out over one connection with fail-over, and in from many.
 
 #[cfg(feature = "sender")]
 mod address;
 #[cfg(feature = "sender")]
 mod connection;
+#[cfg(feature = "input")]
+mod input;
 #[cfg(feature = "sender")]
 mod sender;
 #[cfg(feature = "sender")]
 pub use sender::{Config, TcpSender};
+#[cfg(feature = "input")]
+pub use input::{InputConfig, TcpInput};

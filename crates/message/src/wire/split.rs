@@ -80,6 +80,11 @@ impl Splitter {
         }
     }
 
+    /// Whether nothing but blanks has come since the last piece.
+    pub fn is_between(&self) -> bool {
+        self.state == State::Between && self.seen == self.buffer.len()
+    }
+
     /// The last pieces of a stream that has ended, whole or not: to be called until there is none.
     pub fn finish(&mut self) -> Option<Piece> {
         if let Some(piece) = self.next_piece() {

@@ -1,0 +1,79 @@
+//! What the router costs per message: `cargo run --release -p metlog-bench --bin router`.
+//!
+//! Starts the router in a process of its own on one processor and sends from another. Half of the messages pass the
+//! filter. What comes out is checked message by message. The number to trust is the processor time of the router's
+//! process per message sent to it; times on the wall depend on whoever else uses the machine.
+//!
+//! `… router [ROW…] [--messages N] [--sync ack|1s|never]`
+
+mod load;
+mod sink;
+mod work;
+
+use std::process::ExitCode;
+
+/// What was measured in one row.
+pub struct Cost {
+    /// Row of the table.
+    pub row: &'static str,
+    /// Whose.
+    pub who: String,
+    /// Messages sent.
+    pub sent: u64,
+    /// Of the messages that pass the filter, those that did not come out.
+    pub lost: u64,
+    /// Those that came out more than once, or did not pass the filter.
+    pub wrong: u64,
+    /// Processor time, user and system, nanoseconds.
+    pub cpu: u64,
+    /// From the first byte sent to the last one out.
+    pub seconds: f64,
+    /// Resident memory before and at the most, in KiB.
+    pub memory: (u64, u64),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "serve") {
+        return metlog_router::main_of(arguments);
+    }
+    let value = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
+    let messages = value("--messages").and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let sync = value("--sync").map_or("ack", String::as_str);
+    let rows: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| work::ROWS.contains(argument)).collect();
+    let rows = if rows.is_empty() { work::ROWS.to_vec() } else { rows };
+
+    println!("{}; load {}; {messages} messages a row, spool.sync = {sync}", metlog_bench::machine::processor(), metlog_bench::machine::load());
+    println!("| work | who | CPU us/msg | msgs/s of one processor | wall msgs/s | lost | wrong | MiB idle / peak |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let mut whole = true;
+    for row in rows {
+        match work::measure(row, messages, sync) {
+            Ok(cost) => {
+                whole &= cost.wrong == 0 && (cost.lost == 0 || cost.row == "udp-file");
+                print(&cost);
+            }
+            Err(why) => {
+                whole = false;
+                println!("| {row} | {why} |");
+            }
+        }
+    }
+    if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print(cost: &Cost) {
+    let each = cost.cpu as f64 / cost.sent as f64;
+    println!(
+        "| {} | {} | {:.2} | {:.2} M | {:.2} M | {} | {} | {:.1} / {:.1} |",
+        cost.row,
+        cost.who,
+        each / 1000.0,
+        1000.0 / each,
+        cost.sent as f64 / cost.seconds / 1e6,
+        cost.lost,
+        cost.wrong,
+        cost.memory.0 as f64 / 1024.0,
+        cost.memory.1 as f64 / 1024.0,
+    );
+}

@@ -1,0 +1,93 @@
+//! Asking a running router.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Which router.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Address {
+    /// The router's HTTP address.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5568", env = "METLOG_ROUTER_URL")]
+    to: String,
+}
+
+/// The answer's status and its body, still to be read.
+pub struct Answer {
+    /// 200 and so on.
+    pub status: u16,
+    /// What follows.
+    pub body: BufReader<TcpStream>,
+}
+
+/// An answer is never longer, except for a stream.
+const MOST: u64 = 64 << 20;
+
+impl Address {
+    /// Sends a request. HTTP/1.0, so that the end of the connection is the end of the answer.
+    ///
+    /// # Errors
+    /// What happened, with the address.
+    pub fn ask(&self, method: &str, path: &str, body: &[u8], patience: Option<Duration>) -> Result<Answer, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.to);
+        let rest = self.to.strip_prefix("http://").ok_or_else(|| failed(&"expected a URL such as http://127.0.0.1:5568"))?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:5568") };
+        let found = with_port.to_socket_addrs().map_err(|error| failed(&error))?.next();
+        let found = found.ok_or_else(|| failed(&"no such host"))?;
+        let ask = || -> io::Result<Answer> {
+            let mut stream = TcpStream::connect_timeout(&found, Duration::from_secs(5))?;
+            stream.set_read_timeout(patience)?;
+            let head = format!("{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(body)?;
+            let mut body = BufReader::new(stream);
+            let status = header(&mut body)?;
+            Ok(Answer { status, body })
+        };
+        ask().map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => failed(&"nobody listens there; is the router running, and is this its `router.http`?"),
+            _ => failed(&error),
+        })
+    }
+
+    /// The whole answer, if it is a good one.
+    ///
+    /// # Errors
+    /// What happened, with the address.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        let mut answer = self.ask("GET", path, &[], Some(Duration::from_secs(10)))?;
+        let text = answer.whole().map_err(|error| format!("{}: {error}", self.to))?;
+        match answer.status {
+            200 => Ok(text),
+            status => Err(format!("{}{path} answers {status}: {}", self.to, String::from_utf8_lossy(&text))),
+        }
+    }
+}
+
+impl Answer {
+    /// All of the body.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn whole(&mut self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        self.body.by_ref().take(MOST).read_to_end(&mut text)?;
+        Ok(text)
+    }
+}
+
+fn header(body: &mut impl BufRead) -> io::Result<u16> {
+    let mut line = String::new();
+    body.by_ref().take(8192).read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other("this does not speak HTTP"))?;
+    for _ in 0..100 {
+        line.clear();
+        body.by_ref().take(8192).read_line(&mut line)?;
+        if line.trim_end().is_empty() {
+            break;
+        }
+    }
+    Ok(status)
+}

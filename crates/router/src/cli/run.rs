@@ -1,0 +1,158 @@
+//! `run`: from the first line on the screen to the last.
+
+use super::{ConfigFile, exit, wrong};
+use crate::config::{self, Plan};
+use crate::router::{Left, Router};
+use crate::say;
+use metlog_spool::Recovery;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Arguments of `run`.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+struct Signals {
+    reload: Signal,
+    stop: Signal,
+    interrupt: Signal,
+}
+
+impl Run {
+    pub(super) fn go(self) -> ExitCode {
+        let plan = match config::load(self.file.config.as_deref()) {
+            Ok(plan) => plan,
+            Err(problems) => return wrong(&problems),
+        };
+        let runtime = match runtime(&plan) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("no threads to run on: {error}");
+                return exit::failed();
+            }
+        };
+        let (router, recovery) = match Router::start(&plan, runtime.handle()) {
+            Ok(started) => started,
+            Err(why) => {
+                eprintln!("{why}");
+                return exit::failed();
+            }
+        };
+        greet(&plan, &router, &recovery, self.file.config.is_none());
+        let signals = runtime.block_on(async {
+            Ok::<_, std::io::Error>(Signals {
+                reload: signal(SignalKind::hangup())?,
+                stop: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            })
+        });
+        match signals {
+            Ok(signals) => self.attend(&runtime, &router, plan, signals),
+            Err(error) => {
+                eprintln!("signals cannot be handled: {error}");
+                exit::failed()
+            }
+        }
+    }
+
+    /// Runs until it is told to stop.
+    fn attend(&self, runtime: &Runtime, router: &Arc<Router>, mut plan: Plan, mut signals: Signals) -> ExitCode {
+        loop {
+            let reload = runtime.block_on(async {
+                tokio::select! {
+                    _ = signals.reload.recv() => true,
+                    _ = signals.stop.recv() => false,
+                    _ = signals.interrupt.recv() => false,
+                }
+            });
+            if !reload {
+                break;
+            }
+            router.reopen();
+            match config::load(self.file.config.as_deref()) {
+                Err(problems) => {
+                    say!("reload refused, the running configuration stays:");
+                    eprintln!("{problems}");
+                    router.reloads.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+                Ok(new) => match router.reload(&new) {
+                    Ok(changes) => {
+                        say!("reloaded: {changes}");
+                        plan = new;
+                    }
+                    Err(why) => say!("reload refused, the running configuration stays: {why}"),
+                },
+            }
+        }
+        let drain = plan.router.drain.duration();
+        say!("stopping; endpoints have {drain:?} for what is there, a second signal ends at once");
+        let stopping = router.clone();
+        let stopped = runtime.spawn_blocking(move || stopping.stop(Instant::now() + drain));
+        let left = runtime.block_on(async {
+            tokio::select! {
+                left = stopped => left.ok(),
+                _ = signals.stop.recv() => None,
+                _ = signals.interrupt.recv() => None,
+            }
+        });
+        match left {
+            Some(left) => {
+                farewell(router, &left);
+                std::process::exit(i32::from(!left.hanging.is_empty()));
+            }
+            None => {
+                say!("ended at once; what was acknowledged is in the spool and is delivered after the next start");
+                std::process::exit(1);
+            }
+        }
+    }
+}
+
+fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
+    let threads = match plan.router.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+        threads => threads,
+    };
+    Builder::new_multi_thread().worker_threads(threads).max_blocking_threads(16).thread_name("in").enable_all().build()
+}
+
+fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
+    say!("metlog-router {}", env!("CARGO_PKG_VERSION"));
+    if by_default {
+        say!("no configuration given: everything is kept; `metlog-router init` prints this as a file to begin with");
+    }
+    plan.warnings.iter().for_each(|warning| say!("note: {warning}"));
+    if !recovery.is_clean() {
+        say!("spool: {recovery}");
+    }
+    for (name, place) in router.places() {
+        say!("input {name}: {place}");
+    }
+    for endpoint in &plan.endpoints {
+        say!("endpoint {}", endpoint.name);
+    }
+    if let Some((_, at)) = router.places().into_iter().find(|(_, place)| place.starts_with("http://")) {
+        say!("send a first message: curl -d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");
+        say!("see what becomes of it: metlog-router status");
+    }
+}
+
+fn farewell(router: &Router, left: &Left) {
+    let account = router.account();
+    for line in &account.endpoints {
+        say!("endpoint {}: {} delivered, {} dead letters, {} waiting", line.name, line.counts.delivered, line.counts.dead, line.buffered);
+    }
+    for (name, count) in &left.waiting {
+        say!("endpoint {name}: {count} messages wait in the spool for the next start");
+    }
+    for name in &left.hanging {
+        say!("endpoint {name} did not come back in time and was left alone");
+    }
+    say!("unaccounted for: {}", account.unaccounted());
+}

@@ -1,0 +1,117 @@
+//! `/metrics`: the account in Prometheus's text form.
+
+use crate::router::Router;
+use metlog_pipeline::Reason;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+struct Text(String);
+
+impl Text {
+    fn about(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            self.0.push(if at == 0 { '{' } else { ',' });
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{label}=\"{text}\"");
+        }
+        let close = if labels.is_empty() { " " } else { "} " };
+        let _ = writeln!(self.0, "{close}{value}");
+    }
+}
+
+/// All of it.
+pub fn text(router: &Router) -> String {
+    let account = router.account();
+    let mut out = Text(String::with_capacity(4096));
+    let inputs = || account.inputs.iter().map(|(name, line)| (name.as_str(), line));
+    out.about("metlog_received_total", "counter", "Messages, or what was meant as such.");
+    inputs().for_each(|(name, line)| out.value("metlog_received_total", &[("input", name)], line.counts.received));
+    out.about("metlog_received_bytes_total", "counter", "Bytes of them.");
+    inputs().for_each(|(name, line)| out.value("metlog_received_bytes_total", &[("input", name)], line.counts.bytes));
+    out.about("metlog_accepted_total", "counter", "Taken, whether or not any endpoint wants them.");
+    inputs().for_each(|(name, line)| out.value("metlog_accepted_total", &[("input", name)], line.counts.accepted));
+    out.about("metlog_unwanted_total", "counter", "Accepted, and wanted by no endpoint.");
+    inputs().for_each(|(name, line)| out.value("metlog_unwanted_total", &[("input", name)], line.counts.unwanted));
+    out.about("metlog_mended_total", "counter", "Accepted, and not strictly right before they were mended.");
+    inputs().for_each(|(name, line)| out.value("metlog_mended_total", &[("input", name)], line.counts.mended));
+    out.about("metlog_duplicates_total", "counter", "Known already, by client and running number.");
+    inputs().for_each(|(name, line)| out.value("metlog_duplicates_total", &[("input", name)], line.counts.duplicates));
+    out.about("metlog_refused_total", "counter", "Refused at the door; kept as dead letters.");
+    for (name, line) in inputs() {
+        for (reason, count) in Reason::ALL.iter().zip(line.counts.refused) {
+            out.value("metlog_refused_total", &[("input", name), ("reason", reason.name())], count);
+        }
+    }
+    out.about("metlog_lost_total", "counter", "Known to have been lost before they reached us, such as by the kernel.");
+    inputs().for_each(|(name, line)| out.value("metlog_lost_total", &[("input", name)], line.counts.lost));
+
+    let losses = router.floor.clients.losses();
+    out.about("metlog_clients", "gauge", "Clients whose running numbers are followed.");
+    out.value("metlog_clients", &[], losses.clients);
+    out.about("metlog_client_lost", "gauge", "Messages that clients numbered and that have not come.");
+    out.value("metlog_client_lost", &[], losses.lost);
+    out.about("metlog_client_untracked_total", "counter", "Messages whose running number could not be judged.");
+    out.value("metlog_client_untracked_total", &[], losses.untracked);
+
+    endpoints(&mut out, &account.endpoints);
+    out.about("metlog_unaccounted", "gauge", "What the sums leave over. Anything but 0 is a fault of the router.");
+    inputs().for_each(|(name, line)| out.value("metlog_unaccounted", &[("input", name)], line.unaccounted));
+    for line in &account.endpoints {
+        out.value("metlog_unaccounted", &[("endpoint", &line.name)], line.unaccounted);
+    }
+    whole(&mut out, router);
+    out.0
+}
+
+fn endpoints(out: &mut Text, lines: &[crate::accounting::EndpointLine]) {
+    type Read = fn(&crate::accounting::EndpointLine) -> u64;
+    let table: [(&str, &str, &str, Read); 10] = [
+        ("metlog_filtered_total", "counter", "Accepted and not wanted by this endpoint.", |line| line.filtered),
+        ("metlog_delivered_total", "counter", "Delivered.", |line| line.counts.delivered),
+        ("metlog_dead_letters_total", "counter", "Refused by the endpoint for good; kept as dead letters.", |line| line.counts.dead),
+        ("metlog_dropped_total", "counter", "Given up: delivered at most once, or dropped to make room.", |line| {
+            line.counts.dropped + line.skipped
+        }),
+        ("metlog_damaged_total", "counter", "Lost to damage of the spool's files.", |line| line.lost),
+        ("metlog_buffered", "gauge", "Waiting.", |line| line.buffered),
+        ("metlog_failures_total", "counter", "Tries that failed.", |line| line.failures),
+        ("metlog_redelivered_total", "counter", "Messages sent again after a failure.", |line| line.redelivered),
+        ("metlog_oldest_milliseconds", "gauge", "How long the oldest has been waiting.", |line| line.oldest_ms),
+        ("metlog_endpoint_up", "gauge", "Whether the endpoint takes messages.", |line| {
+            u64::from(line.state.doing == crate::accounting::Doing::Running)
+        }),
+    ];
+    for (name, kind, help, read) in table {
+        out.about(name, kind, help);
+        lines.iter().for_each(|line| out.value(name, &[("endpoint", &line.name)], read(line)));
+    }
+}
+
+fn whole(out: &mut Text, router: &Router) {
+    let spool = router.floor.spool.status();
+    let dead = router.floor.dead.totals();
+    let table: [(&str, &str, &str, u64); 11] = [
+        ("metlog_spool_bytes", "gauge", "Disk the spool takes.", spool.bytes),
+        ("metlog_spool_max_bytes", "gauge", "Disk it may take.", spool.max_bytes),
+        ("metlog_spool_free_bytes", "gauge", "Free on its disk.", spool.free),
+        ("metlog_spool_segments", "gauge", "Files of the spool.", spool.segments as u64),
+        ("metlog_spool_next_id", "counter", "The id of the next message.", spool.next_id),
+        ("metlog_spool_syncs_total", "counter", "Times the spool was brought to the disk.", spool.syncs),
+        ("metlog_dead_letters_written_total", "counter", "Dead letters kept, of inputs and endpoints.", dead.written),
+        ("metlog_dead_letters_failed_total", "counter", "Dead letters that could not be kept.", dead.failed),
+        ("metlog_reloads_total", "counter", "Configurations applied while running.", router.reloads.applied.load(Relaxed)),
+        ("metlog_reloads_refused_total", "counter", "Configurations refused while running.", router.reloads.refused.load(Relaxed)),
+        ("metlog_uptime_seconds", "gauge", "Since the start.", router.started.elapsed().as_secs()),
+    ];
+    for (name, kind, help, value) in table {
+        out.about(name, kind, help);
+        out.value(name, &[], value);
+    }
+    out.about("metlog_build_info", "gauge", "The version, as a label.");
+    out.value("metlog_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+}

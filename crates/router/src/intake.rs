@@ -1,0 +1,368 @@
+//! From an input's bytes to the spool: find the head, ask who wants it, copy what somebody wants, once.
+
+use crate::accounting::{InputAccount, InputCounts};
+use crate::clients::{Clients, Seen};
+use crate::deadletters::{DeadLetters, Letter};
+use crate::routes::{Judge, Routes};
+use crate::tail::Tail;
+use memchr::memchr2;
+use metlog_message::{Batch, Head, Wants, head, wire};
+use metlog_pipeline::{Durable, Full, Intake, Reason, Receipt, Rejected};
+use metlog_spool::{AppendError, Spool};
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// A type or logger beyond this many bytes is no name.
+const NAME: usize = 128;
+
+/// What all inputs share.
+pub struct Floor {
+    /// Where everything goes.
+    pub spool: Arc<Spool>,
+    /// What clients have sent so far.
+    pub clients: Clients,
+    /// Where goes what cannot be used.
+    pub dead: DeadLetters,
+    /// Whoever is looking on.
+    pub tail: Tail,
+    /// What a message may be.
+    pub limits: wire::Limits,
+    /// Messages accepted by all inputs together.
+    pub accepted: AtomicU64,
+    /// Of those, what each slot wants, counted here and compared with what the spool and the deliverers count.
+    pub wanted: [AtomicU64; 64],
+    routes: RwLock<Arc<Routes>>,
+    /// Grows with every change of the routes, so that inputs need not take the lock to see that nothing changed.
+    generation: AtomicU64,
+}
+
+impl Floor {
+    /// A floor without inputs.
+    pub fn new(spool: Arc<Spool>, dead: DeadLetters, limits: wire::Limits, routes: Routes) -> Self {
+        Floor {
+            spool,
+            clients: Clients::default(),
+            dead,
+            tail: Tail::default(),
+            limits,
+            accepted: AtomicU64::new(0),
+            wanted: std::array::from_fn(|_| AtomicU64::new(0)),
+            routes: RwLock::new(Arc::new(routes)),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// The routes now.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// New routes for whatever comes from now on. What is in the spool stays as it was judged.
+    pub fn set_routes(&self, routes: Routes) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+        self.generation.fetch_add(1, Release);
+    }
+}
+
+/// One connection's way in.
+pub struct Door {
+    floor: Arc<Floor>,
+    account: Arc<InputAccount>,
+    input: u32,
+    from: Arc<str>,
+    routes: Arc<Routes>,
+    generation: u64,
+    judge: Judge,
+    pending: Batch,
+    counts: InputCounts,
+    receipt: Receipt,
+    /// Pushed since the last commit.
+    pushed: usize,
+    /// The bytes of what was refused, beside `receipt.rejected`.
+    refused: Vec<Vec<u8>>,
+    scratch: Vec<u8>,
+    now: Instant,
+    /// Whether somebody looks on, as of the first push of this batch.
+    watched: bool,
+    /// All that was committed here has lower ids.
+    committed: u64,
+}
+
+impl Door {
+    /// A way in for the input of this number.
+    pub fn new(floor: Arc<Floor>, account: Arc<InputAccount>, input: u32) -> Self {
+        let generation = floor.generation.load(Acquire);
+        Door {
+            routes: floor.routes(),
+            from: format!("input {}", account.name).into(),
+            floor,
+            account,
+            input,
+            generation,
+            judge: Judge::default(),
+            pending: Batch::new(),
+            counts: InputCounts::default(),
+            receipt: Receipt::default(),
+            pushed: 0,
+            refused: Vec::new(),
+            scratch: Vec::new(),
+            now: Instant::now(),
+            watched: false,
+            committed: 0,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self) {
+        self.now = Instant::now();
+        self.watched = self.floor.tail.is_watched();
+        let generation = self.floor.generation.load(Acquire);
+        if generation != self.generation {
+            self.generation = generation;
+            self.routes = self.floor.routes();
+            self.judge = Judge::default();
+        }
+        if self.pending.bytes() == 0 {
+            self.pending = self.floor.spool.recycled();
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, message: &[u8]) {
+        self.counts.received += 1;
+        self.counts.bytes += message.len() as u64;
+        match head::scan(message, &self.floor.limits) {
+            Ok(head) => self.accept(message, &head),
+            Err(_) => self.mend(message),
+        }
+    }
+
+    /// A message that the scan vouches for.
+    #[inline]
+    fn accept(&mut self, message: &[u8], head: &Head<'_>) {
+        if head.kind.len() > NAME || head.logger.len() > NAME {
+            return self.reject(message, Reason::TooLarge, "a type or logger has at most 128 bytes".to_owned());
+        }
+        if let Some((client, seq)) = &head.origin
+            && self.floor.clients.session().see(client, *seq, self.now) == Seen::Again
+        {
+            self.counts.duplicates += 1;
+            self.receipt.duplicates += 1;
+            return;
+        }
+        self.counts.accepted += 1;
+        self.receipt.accepted += 1;
+        let wants = self.judge.wants(&self.routes, self.input, head, message);
+        if wants == 0 {
+            self.counts.unwanted += 1;
+            if self.watched {
+                self.floor.tail.show(message);
+            }
+        } else if memchr2(b'\n', b'\r', message).is_none() {
+            self.pending.push(message, wants);
+        } else {
+            self.pending.push_flat(message, wants);
+        }
+    }
+
+    /// What the scan does not vouch for: mended if it can be understood, refused if not.
+    #[cold]
+    #[inline(never)]
+    fn mend(&mut self, message: &[u8]) {
+        match wire::read(message, &self.floor.limits) {
+            Ok(read) => {
+                let mut text = std::mem::take(&mut self.scratch);
+                text.clear();
+                wire::write(&mut text, &read.message);
+                match head::scan(&text, &self.floor.limits) {
+                    Ok(head) => {
+                        let before = self.counts.accepted;
+                        self.accept(&text, &head);
+                        self.counts.mended += self.counts.accepted - before;
+                    }
+                    Err(_) => self.reject(message, Reason::TooLarge, "beyond the limits once it is mended".to_owned()),
+                }
+                self.scratch = text;
+            }
+            Err(wire::Refusal::Syntax { .. }) if self.several(message) => {}
+            Err(refusal) => {
+                let reason = match refusal {
+                    wire::Refusal::TooLarge { .. } | wire::Refusal::TooDeep { .. } | wire::Refusal::TooManyValues { .. } => {
+                        Reason::TooLarge
+                    }
+                    _ => Reason::Malformed,
+                };
+                self.reject(message, reason, refusal.to_string());
+            }
+        }
+    }
+
+    /// Several messages without anything between them. False if it is not that.
+    fn several(&mut self, text: &[u8]) -> bool {
+        let mut splitter = wire::Splitter::new(self.floor.limits.bytes);
+        splitter.push(text);
+        let pieces: Vec<_> = std::iter::from_fn(|| splitter.finish()).collect();
+        if pieces.len() < 2 {
+            return false;
+        }
+        self.counts.received -= 1;
+        self.counts.bytes -= text.len() as u64;
+        for piece in pieces {
+            match piece {
+                wire::Piece::Message(message) => self.take(&message),
+                wire::Piece::Oversized(bytes) => {
+                    self.counts.received += 1;
+                    self.reject(&[], Reason::TooLarge, format!("{bytes} bytes are more than a message may have"));
+                }
+            }
+        }
+        true
+    }
+
+    fn reject(&mut self, message: &[u8], reason: Reason, why: String) {
+        self.counts.refuse(reason, 1);
+        self.receipt.rejected.push(Rejected { index: self.pushed - 1, reason, why });
+        self.refused.push(message.to_vec());
+    }
+
+    /// Ends a batch: what was counted becomes visible at once, so that the sums always add up.
+    fn end(&mut self) -> Receipt {
+        self.account.add(&self.counts);
+        self.floor.accepted.fetch_add(self.counts.accepted, Relaxed);
+        if !self.receipt.rejected.is_empty() {
+            let letters = self.receipt.rejected.iter().zip(&self.refused).map(|(rejected, message)| Letter {
+                from: &self.from,
+                reason: rejected.reason.name(),
+                why: &rejected.why,
+                id: None,
+                message,
+            });
+            // A failure is counted there; there is nobody here who could do more about it.
+            let _ = self.floor.dead.keep(letters);
+            self.refused.clear();
+        }
+        self.counts = InputCounts::default();
+        self.pushed = 0;
+        std::mem::take(&mut self.receipt)
+    }
+}
+
+impl Intake for Door {
+    fn another(&self) -> Box<dyn Intake> {
+        Box::new(Door::new(self.floor.clone(), self.account.clone(), self.input))
+    }
+
+    #[inline]
+    fn push(&mut self, message: &[u8]) {
+        if self.pushed == 0 {
+            self.begin();
+        }
+        self.pushed += 1;
+        self.take(message);
+    }
+
+    fn refuse(&mut self, part: &[u8], reason: Reason, why: &str) {
+        if self.pushed == 0 {
+            self.begin();
+        }
+        self.pushed += 1;
+        self.counts.received += 1;
+        self.counts.bytes += part.len() as u64;
+        self.reject(part, reason, why.to_owned());
+    }
+
+    fn lost(&mut self, count: u64) {
+        self.account.add(&InputCounts { lost: count, ..InputCounts::default() });
+    }
+
+    fn commit(&mut self) -> Result<Receipt, Full> {
+        if self.pushed == 0 {
+            return Ok(Receipt::default());
+        }
+        if !self.pending.is_empty() {
+            if self.watched {
+                self.pending.lines().iter().for_each(|line| self.floor.tail.show(line));
+            }
+            let wanted = Wanted::of(&self.pending);
+            let appended = self.floor.spool.append(std::mem::take(&mut self.pending)).map_err(|(batch, error)| {
+                self.pending = batch;
+                full(&error)
+            })?;
+            self.committed = appended.next_id;
+            wanted.add(&self.floor.wanted);
+        }
+        // A duplicate is acknowledged like the first one, so it has to wait for the first one's sync.
+        if self.receipt.duplicates > 0 {
+            self.committed = self.floor.spool.next_id();
+        }
+        Ok(self.end())
+    }
+
+    fn drop_pushed(&mut self, reason: Reason) {
+        if self.pushed == 0 {
+            return;
+        }
+        // They will be sent again, if their sender can, and must not pass for known then.
+        let mut session = self.floor.clients.session();
+        for line in self.pending.lines().iter() {
+            if let Ok(Head { origin: Some((client, seq)), .. }) = head::scan(line, &self.floor.limits) {
+                session.unsee(&client, seq);
+            }
+        }
+        drop(session);
+        let dropped = self.pending.len() as u64;
+        self.counts.accepted -= dropped;
+        self.counts.refuse(reason, dropped);
+        self.pending.clear();
+        let _ = self.end();
+    }
+
+    fn pending(&self) -> usize {
+        self.pending.bytes()
+    }
+
+    fn durable(&self) -> Durable {
+        let durable = self.floor.spool.when_durable(self.committed);
+        Box::pin(async move { durable.await.map_err(|error| full(&error)) })
+    }
+
+    fn message_limit(&self) -> usize {
+        self.floor.limits.bytes
+    }
+}
+
+/// How many messages of a batch each slot wants.
+struct Wanted([u32; 64], Wants);
+
+impl Wanted {
+    fn of(batch: &Batch) -> Self {
+        let mut counts = [0; 64];
+        let mut slots = batch.any();
+        while slots != 0 {
+            let slot = slots.trailing_zeros();
+            if let Some(count) = counts.get_mut(slot as usize) {
+                *count = u32::try_from(batch.wanted(slot, 0)).unwrap_or(u32::MAX);
+            }
+            slots &= slots - 1;
+        }
+        Wanted(counts, batch.any())
+    }
+
+    fn add(&self, sums: &[AtomicU64; 64]) {
+        let slots = sums.iter().zip(self.0).enumerate().filter(|(slot, _)| self.1 >> slot & 1 == 1);
+        slots.for_each(|(_, (sum, count))| drop(sum.fetch_add(u64::from(count), Relaxed)));
+    }
+}
+
+impl Drop for Door {
+    /// An input that ends with something in hand has lost it.
+    fn drop(&mut self) {
+        self.drop_pushed(Reason::Truncated);
+    }
+}
+
+fn full(error: &AppendError) -> Full {
+    Full { why: error.to_string(), retry_after: Duration::from_secs(1) }
+}

@@ -1,0 +1,551 @@
+//! The router put together: opened as a whole, reloaded as a whole, stopped in the order in which messages flow.
+
+use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, InputLine, Opened};
+use crate::config::{EndpointPlan, InputPlan, Plan};
+use crate::deadletters::DeadLetters;
+use crate::deliver::Delivery;
+use crate::http;
+use crate::intake::{Door, Floor};
+use crate::routes::Routes;
+use metlog_http::server::{Counters, Server};
+use metlog_message::Timestamp;
+use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
+use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A running router.
+pub struct Router {
+    /// What all its inputs share.
+    pub floor: Arc<Floor>,
+    /// When it started.
+    pub started: Instant,
+    /// Reloads that were applied, and that were refused.
+    pub reloads: Reloads,
+    runtime: Handle,
+    parts: Mutex<Parts>,
+    janitor: Mutex<Option<(watch::Sender<bool>, JoinHandle<()>)>>,
+    /// What the HTTP ports count, by address.
+    pub ports: Mutex<BTreeMap<String, Arc<Counters>>>,
+}
+
+/// How often another configuration came.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// And was applied.
+    pub applied: AtomicU64,
+    /// And was refused.
+    pub refused: AtomicU64,
+}
+
+#[derive(Default)]
+struct Parts {
+    own: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    inputs: Vec<RunningInput>,
+    endpoints: Vec<RunningEndpoint>,
+    drain: Duration,
+    settings: Option<crate::config::RouterSettings>,
+}
+
+struct RunningInput {
+    name: String,
+    section: metlog_settings::Node,
+    number: u32,
+    place: String,
+    account: Arc<InputAccount>,
+    stop: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+    again: Again,
+    /// The dialects it speaks on the router's own port.
+    dialects: Option<Vec<String>>,
+}
+
+/// Opens an input once more.
+type Again = Arc<dyn Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Sync>;
+
+struct RunningEndpoint {
+    name: String,
+    section: metlog_settings::Node,
+    delivery: Delivery,
+}
+
+/// What a stop left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Left {
+    /// Messages still in the spool, by endpoint; they are delivered after the next start.
+    pub waiting: BTreeMap<String, u64>,
+    /// Endpoints that did not come back from a call in time.
+    pub hanging: Vec<String>,
+}
+
+/// What changed at a reload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New inputs and endpoints.
+    pub added: Vec<String>,
+    /// Opened anew.
+    pub changed: Vec<String>,
+    /// Gone. What an endpoint had not delivered stays in the spool under its name.
+    pub removed: Vec<String>,
+}
+
+impl std::fmt::Display for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        let mut said = parts.iter().filter(|(_, names)| !names.is_empty()).peekable();
+        if said.peek().is_none() {
+            return f.write_str("filters only, or nothing");
+        }
+        let said: Vec<String> = said.map(|(what, names)| format!("{what} {}", names.join(", "))).collect();
+        f.write_str(&said.join("; "))
+    }
+}
+
+impl Router {
+    /// Opens everything and starts. Whatever does not open ends the start, and nothing stays open.
+    ///
+    /// # Errors
+    /// What did not open, and what would be right.
+    pub fn start(plan: &Plan, runtime: &Handle) -> Result<(Arc<Router>, Recovery), String> {
+        let _in_runtime = runtime.enter();
+        let data = &plan.router.data;
+        let (spool, recovery) = open_spool(plan)?;
+        let dead = DeadLetters::new(data.join("dead-letters"), plan.router.dead_letter_bytes.bytes());
+        let floor = Arc::new(Floor::new(spool, dead, plan.router.limits(), Routes::new(Vec::new(), Vec::new())));
+        let mut opened = Vec::new();
+        for endpoint in &plan.endpoints {
+            opened.push(open_endpoint(endpoint)?);
+        }
+        let mut inputs = Vec::new();
+        for input in &plan.inputs {
+            inputs.push(open_input(input)?);
+        }
+        let own = http::own(&plan.router)?;
+        let slots = slots(plan, &floor)?;
+        floor.set_routes(plan.routes(&slots)?);
+        let router = Arc::new(Router {
+            floor,
+            started: Instant::now(),
+            reloads: Reloads::default(),
+            runtime: runtime.clone(),
+            parts: Mutex::default(),
+            janitor: Mutex::default(),
+            ports: Mutex::default(),
+        });
+        {
+            let mut parts = router.parts();
+            parts.drain = plan.router.drain.duration();
+            parts.settings = Some(plan.router.clone());
+            for (endpoint, first) in plan.endpoints.iter().zip(opened) {
+                let slot = slots.get(&endpoint.name).copied().unwrap_or_default();
+                let account = router.new_account(&endpoint.name, slot);
+                parts.endpoints.push(router.serve(endpoint, first, account)?);
+            }
+            for ((number, input), opened) in (0..).zip(&plan.inputs).zip(inputs) {
+                let account = Arc::new(InputAccount::new(&input.name));
+                let running = router.run_input(input, opened, number, account);
+                parts.inputs.push(running);
+            }
+            if let Some(server) = own {
+                router.serve_own(&mut parts, server)?;
+            }
+        }
+        router.start_janitor();
+        Ok((router, recovery))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_account(&self, name: &str, slot: u32) -> Arc<EndpointAccount> {
+        let before = self.slot(name).unwrap_or_default();
+        let wanted = self.floor.wanted.get(slot as usize).map_or(0, |wanted| wanted.load(Relaxed));
+        let opened = Opened {
+            accepted: self.floor.accepted.load(Relaxed),
+            wanted,
+            backlog: before.queued,
+            skipped: before.skipped,
+            lost: before.lost,
+        };
+        Arc::new(EndpointAccount::new(name, slot, opened))
+    }
+
+    fn slot(&self, name: &str) -> Option<SlotStatus> {
+        self.floor.spool.slots().into_iter().find(|slot| slot.name == name)
+    }
+
+    fn serve(&self, plan: &EndpointPlan, first: Box<dyn Endpoint>, account: Arc<EndpointAccount>) -> Result<RunningEndpoint, String> {
+        let habits = plan.habits(&*first);
+        let delivery = Delivery::start(self.floor.clone(), account, first, plan.open.clone(), habits, plan.workers)?;
+        Ok(RunningEndpoint { name: plan.name.clone(), section: plan.section.clone(), delivery })
+    }
+
+    fn run_input(&self, plan: &InputPlan, opened: Option<Box<dyn Input>>, number: u32, account: Arc<InputAccount>) -> RunningInput {
+        let again = Arc::new(plan.reopen());
+        let mut running = self.start_input(plan.name.clone(), plan.section.clone(), opened, again, number, account);
+        running.dialects = plan.on_own_port().map(<[String]>::to_vec);
+        running
+    }
+
+    fn start_input(
+        &self,
+        name: String,
+        section: metlog_settings::Node,
+        opened: Option<Box<dyn Input>>,
+        again: Again,
+        number: u32,
+        account: Arc<InputAccount>,
+    ) -> RunningInput {
+        let (tell, stop) = Stop::new();
+        let place = opened.as_ref().map_or_else(|| "http".to_owned(), |input| input.place());
+        let task = opened.map(|input| {
+            let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), account.clone(), number)));
+            self.runtime.spawn(supervise(name.clone(), input, again.clone(), inlet, stop))
+        });
+        RunningInput { name, section, number, place, account, stop: tell, task, again, dialects: None }
+    }
+
+    /// The router's own port: what it says of itself, and the dialects of inputs without a port of their own.
+    fn serve_own(self: &Arc<Self>, parts: &mut Parts, server: Server) -> Result<(), String> {
+        let mut routes = http::about(self);
+        let at = format!("http://{}", server.local_addr());
+        for input in parts.inputs.iter_mut().filter(|input| input.dialects.is_some()) {
+            let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number)));
+            routes = routes.merge(http::dialects(&server, input.dialects.as_deref().unwrap_or_default(), &inlet)?);
+            input.place.clone_from(&at);
+        }
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(at, server.counters());
+        let (tell, stop) = Stop::new();
+        let task = self.runtime.spawn(async move {
+            if let Err(error) = server.serve(routes, stop).await {
+                crate::say!("the HTTP port is gone: {error}");
+            }
+        });
+        parts.own = Some((tell, task));
+        Ok(())
+    }
+
+    fn start_janitor(self: &Arc<Self>) {
+        let (tell, stop) = Stop::new();
+        let floor = self.floor.clone();
+        let task = self.runtime.spawn(async move {
+            while !stop.is_stopped() {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = stop.stopped() => {}
+                }
+                let floor = floor.clone();
+                // A failure is counted there, and shows in the status.
+                let _ = tokio::task::spawn_blocking(move || floor.dead.sync()).await;
+            }
+        });
+        *self.janitor.lock().unwrap_or_else(PoisonError::into_inner) = Some((tell, task));
+    }
+
+    /// What it listens on: name and place.
+    pub fn places(&self) -> Vec<(String, String)> {
+        self.parts().inputs.iter().map(|input| (input.name.clone(), input.place.clone())).collect()
+    }
+
+    /// A way in for messages that come through HTTP, as the input of this name.
+    pub fn inlet(&self, input: &str) -> Option<Inlet> {
+        let parts = self.parts();
+        let input = parts.inputs.iter().find(|running| running.name == input)?;
+        Some(Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number))))
+    }
+
+    /// The account of every message, at a moment when nothing is between two counters.
+    pub fn account(&self) -> Account {
+        let mut account = self.account_now();
+        for _ in 0..50 {
+            if account.unaccounted() == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            account = self.account_now();
+        }
+        account
+    }
+
+    fn account_now(&self) -> Account {
+        let parts = self.parts();
+        let now = Timestamp::now().nanos();
+        let inputs = parts.inputs.iter().map(|input| {
+            let counts = input.account.counts();
+            (input.name.clone(), InputLine { counts, unaccounted: counts.unaccounted() })
+        });
+        let inputs = inputs.collect();
+        let endpoints = parts.endpoints.iter().map(|running| self.endpoint_line(running.delivery.account(), now));
+        Account { inputs, endpoints: endpoints.collect() }
+    }
+
+    fn endpoint_line(&self, account: &EndpointAccount, now: i64) -> EndpointLine {
+        let (counts, slot) = account.counts(|| self.slot(&account.name));
+        let slot = slot.unwrap_or_default();
+        let wanted = self.floor.wanted.get(account.slot as usize).map_or(0, |wanted| wanted.load(Relaxed));
+        let wanted = wanted - account.opened.wanted;
+        let accepted = self.floor.accepted.load(Relaxed) - account.opened.accepted;
+        let (skipped, lost) = (slot.skipped - account.opened.skipped, slot.lost - account.opened.lost);
+        let told = counts.sum() + counts.in_flight + skipped + lost + slot.queued;
+        let oldest = slot.oldest.map_or(0, |received| now.saturating_sub(received).max(0) / 1_000_000);
+        EndpointLine {
+            name: account.name.clone(),
+            accepted: accepted + account.opened.backlog,
+            filtered: accepted.saturating_sub(wanted),
+            counts,
+            skipped,
+            lost,
+            buffered: slot.queued + counts.in_flight,
+            failures: account.failures.load(Relaxed),
+            redelivered: account.redelivered.load(Relaxed),
+            oldest_ms: oldest.cast_unsigned(),
+            state: account.state(),
+            unaccounted: (wanted + account.opened.backlog).wrapping_sub(told).cast_signed(),
+        }
+    }
+
+    /// Files and sockets of endpoints are opened anew.
+    pub fn reopen(&self) {
+        self.parts().endpoints.iter().for_each(|running| running.delivery.reopen());
+    }
+
+    /// Another configuration from now on. Everything new is opened before anything old is closed, but for what would
+    /// collide with itself; if anything does not open, the old configuration goes on as it was.
+    ///
+    /// # Errors
+    /// What did not open.
+    pub fn reload(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
+        let _in_runtime = self.runtime.enter();
+        let result = self.swap(plan);
+        let count = if result.is_ok() { &self.reloads.applied } else { &self.reloads.refused };
+        count.fetch_add(1, Relaxed);
+        result
+    }
+
+    fn swap(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
+        let mut parts = self.parts();
+        if parts.settings.as_ref().is_some_and(|old| old.data != plan.router.data || old.http != plan.router.http) {
+            return Err("`router.data` and `router.http` change with a restart only".to_owned());
+        }
+        let own = |name: &str, number: u32, section: &metlog_settings::Node| format!("{name} {number} {}", section.to_json());
+        let running = parts.inputs.iter().filter(|input| input.dialects.is_some());
+        let before: Vec<String> = running.map(|input| own(&input.name, input.number, &input.section)).collect();
+        let wanted = (0..).zip(&plan.inputs).filter(|(_, input)| input.on_own_port().is_some());
+        let after: Vec<String> = wanted.map(|(number, input)| own(&input.name, number, &input.section)).collect();
+        if before != after {
+            return Err("HTTP inputs on the router's own port, and their place in the file, change with a restart only".to_owned());
+        }
+        let mut changes = Changes::default();
+        let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| running.name == new.name && running.section == new.section;
+        let mut opened = Vec::new();
+        for new in &plan.endpoints {
+            let stays = parts.endpoints.iter().any(|running| same_endpoint(running, new));
+            opened.push(if stays { None } else { Some(open_endpoint(new)?) });
+        }
+        // Two inputs cannot have one port, so an input that changed is closed before it is opened again.
+        let mut inputs = Vec::new();
+        for new in &plan.inputs {
+            let old = parts.inputs.iter().find(|running| running.name == new.name);
+            inputs.push(if old.is_some() { None } else { Some(open_input(new)?) });
+        }
+        let slots = slots(plan, &self.floor)?;
+        let routes = plan.routes(&slots)?;
+        self.swap_inputs(&mut parts, plan, inputs, &mut changes)?;
+
+        let drain = parts.drain.min(Duration::from_secs(5));
+        let mut old: Vec<RunningEndpoint> = std::mem::take(&mut parts.endpoints);
+        self.floor.set_routes(routes);
+        for (new, opened) in plan.endpoints.iter().zip(opened) {
+            let at = old.iter().position(|running| running.name == new.name);
+            let before = at.map(|at| old.swap_remove(at));
+            let running = match (before, opened) {
+                (Some(before), None) => before,
+                (Some(before), Some(first)) => {
+                    changes.changed.push(new.name.clone());
+                    let by = Instant::now() + drain;
+                    before.delivery.stop(Instant::now());
+                    before.delivery.join(by);
+                    let account = before.delivery.account().clone();
+                    self.serve(new, first, account)?
+                }
+                (None, Some(first)) => {
+                    changes.added.push(new.name.clone());
+                    let slot = slots.get(&new.name).copied().unwrap_or_default();
+                    self.serve(new, first, self.new_account(&new.name, slot))?
+                }
+                (None, None) => continue,
+            };
+            parts.endpoints.push(running);
+        }
+        for gone in old {
+            changes.removed.push(gone.name.clone());
+            gone.delivery.stop(Instant::now());
+            gone.delivery.join(Instant::now() + drain);
+        }
+        parts.drain = plan.router.drain.duration();
+        Ok(changes)
+    }
+
+    fn swap_inputs(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        plan: &Plan,
+        opened: Vec<Option<Option<Box<dyn Input>>>>,
+        changes: &mut Changes,
+    ) -> Result<(), String> {
+        let stays = |running: &RunningInput| {
+            let new = (0..).zip(&plan.inputs).find(|(_, new)| new.name == running.name);
+            new.is_none_or(|(number, new)| running.section == new.section && running.number == number)
+        };
+        parts.inputs.iter().filter(|running| !stays(running)).for_each(|running| self.end_input(running));
+        let mut fresh = Vec::new();
+        for (new, opened) in plan.inputs.iter().zip(opened) {
+            let old = parts.inputs.iter().find(|running| running.name == new.name);
+            let opened = match (opened, old) {
+                (None, Some(old)) if !stays(old) => open_input(new).map(Some),
+                (opened, _) => Ok(opened),
+            };
+            match opened {
+                Ok(opened) => fresh.push(opened),
+                Err(why) => {
+                    drop(fresh);
+                    self.revive(parts, stays);
+                    return Err(why);
+                }
+            }
+        }
+        let mut old: Vec<RunningInput> = std::mem::take(&mut parts.inputs);
+        for ((number, new), opened) in (0..).zip(&plan.inputs).zip(fresh) {
+            let before = old.iter().position(|running| running.name == new.name).map(|at| old.swap_remove(at));
+            let running = match (before, opened) {
+                (Some(before), None) => before,
+                (before, opened) => {
+                    let (list, account) = match before {
+                        Some(before) => (&mut changes.changed, before.account),
+                        None => (&mut changes.added, Arc::new(InputAccount::new(&new.name))),
+                    };
+                    list.push(new.name.clone());
+                    self.run_input(new, opened.flatten(), number, account)
+                }
+            };
+            parts.inputs.push(running);
+        }
+        for gone in old {
+            changes.removed.push(gone.name.clone());
+            self.end_input(&gone);
+        }
+        Ok(())
+    }
+
+    /// Inputs that were closed for others that did not open.
+    fn revive(&self, parts: &mut Parts, stays: impl Fn(&RunningInput) -> bool) {
+        for running in parts.inputs.iter_mut().filter(|running| !stays(running)) {
+            match (running.again)() {
+                Ok(opened) => {
+                    let (account, again) = (running.account.clone(), running.again.clone());
+                    let (name, section) = (running.name.clone(), running.section.clone());
+                    *running = self.start_input(name, section, opened, again, running.number, account);
+                }
+                Err(why) => crate::say!("input `{}` is gone: {why}", running.name),
+            }
+        }
+    }
+
+    fn end_input(&self, input: &RunningInput) {
+        let _ = input.stop.send(true);
+        let by = Instant::now() + Duration::from_secs(5);
+        while input.task.as_ref().is_some_and(|task| !task.is_finished()) && Instant::now() < by {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if let Some(task) = &input.task {
+            task.abort();
+        }
+    }
+
+    /// Stops: first the inputs, then the endpoints with what there is, then the spool. Blocks.
+    pub fn stop(&self, by: Instant) -> Left {
+        let (own, inputs, endpoints) = {
+            let mut parts = self.parts();
+            (parts.own.take(), std::mem::take(&mut parts.inputs), std::mem::take(&mut parts.endpoints))
+        };
+        inputs.iter().for_each(|input| drop(input.stop.send(true)));
+        inputs.iter().for_each(|input| self.end_input(input));
+        if let Some((tell, task)) = own {
+            let _ = tell.send(true);
+            let wait = Instant::now() + Duration::from_secs(3);
+            while !task.is_finished() && Instant::now() < wait {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            task.abort();
+        }
+        endpoints.iter().for_each(|running| running.delivery.stop(by));
+        let mut left = Left::default();
+        for running in &endpoints {
+            if !running.delivery.join(by + Duration::from_secs(1)) {
+                left.hanging.push(running.name.clone());
+            }
+        }
+        if let Some((tell, _)) = self.janitor.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = tell.send(true);
+        }
+        let _ = self.floor.dead.sync();
+        self.floor.spool.close();
+        left.waiting = self.floor.spool.slots().into_iter().filter(|slot| slot.queued > 0).map(|slot| (slot.name, slot.queued)).collect();
+        // Whoever asks for the account afterwards gets the last one.
+        let mut parts = self.parts();
+        (parts.inputs, parts.endpoints) = (inputs, endpoints);
+        left
+    }
+}
+
+fn open_spool(plan: &Plan) -> Result<(Arc<Spool>, Recovery), String> {
+    let directory = plan.router.data.join("spool");
+    let disk = Disk::open(&directory).map_err(|error| error.to_string())?;
+    Spool::open(disk, plan.spool.options()).map_err(|error| error.to_string())
+}
+
+fn open_endpoint(plan: &EndpointPlan) -> Result<Box<dyn Endpoint>, String> {
+    (plan.open)().map_err(|why| format!("endpoint `{}`: {why}", plan.name))
+}
+
+fn open_input(plan: &InputPlan) -> Result<Option<Box<dyn Input>>, String> {
+    plan.open().map_err(|why| format!("input `{}`: {why}", plan.name))
+}
+
+fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {
+    let slot = |endpoint: &EndpointPlan| Ok((endpoint.name.clone(), floor.spool.slot(&endpoint.name, endpoint.required)?));
+    plan.endpoints.iter().map(slot).collect()
+}
+
+/// Runs an input, and opens it again when it fails: what an input cannot do now it may be able to do later.
+async fn supervise(
+    name: String,
+    first: Box<dyn Input>,
+    again: Again,
+    inlet: Inlet,
+    stop: Stop,
+) {
+    let mut input = first;
+    loop {
+        let run = tokio::spawn(input.run(inlet.another(), stop.clone()));
+        let Err(why) = run.await.unwrap_or_else(|error| Err(error.to_string())) else { return };
+        crate::say!("input `{name}`: {why}; it is opened again");
+        input = loop {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = stop.stopped() => return,
+            }
+            match again() {
+                Ok(Some(fresh)) => break fresh,
+                Ok(None) => return,
+                Err(why) => crate::say!("input `{name}`: {why}"),
+            }
+        };
+    }
+}
