@@ -176,9 +176,10 @@ impl Desk {
         self.scratch.clear();
         let found = known.template.render(record, &self.core.envelope, &pens.wall, &mut pens.time, &mut self.scratch);
         let kind = found.kind.unwrap_or(site.meta.type_name());
+        let mut shared = None;
         for (outlet, verdict) in self.outlets.iter_mut().zip(&known.verdicts) {
             let verdict = if known.open { judge(outlet, &self.core, kind, found.severity) } else { *verdict };
-            offer(outlet, &self.core, verdict, &mut self.scratch);
+            offer(outlet, &self.core, verdict, &mut self.scratch, &mut shared);
         }
     }
 
@@ -187,8 +188,9 @@ impl Desk {
         let Some((b'}', body)) = json.split_last() else { return };
         self.scratch.clear();
         self.scratch.extend_from_slice(body);
+        let mut shared = None;
         for outlet in &mut self.outlets {
-            offer(outlet, &self.core, Verdict::Ask, &mut self.scratch);
+            offer(outlet, &self.core, Verdict::Ask, &mut self.scratch, &mut shared);
         }
     }
 
@@ -273,15 +275,16 @@ impl Desk {
     }
 }
 
-/// Gives a message, still without its closing brace, to an outlet that wants it.
+/// Gives a message, still without its closing brace, to an outlet that wants it. `shared` is what the filters of all
+/// outlets said of this message: some of them count, so they are asked once.
 #[inline]
-fn offer(outlet: &mut Outlet, core: &Core, verdict: Verdict, message: &mut Vec<u8>) {
+fn offer(outlet: &mut Outlet, core: &Core, verdict: Verdict, message: &mut Vec<u8>, shared: &mut Option<bool>) {
     let keep = match verdict {
         Verdict::Keep => true,
         Verdict::Drop => false,
         Verdict::Ask => {
             message.push(b'}');
-            let keep = core.sieve.keep(message) && outlet.sieve.keep(message);
+            let keep = *shared.get_or_insert_with(|| core.sieve.keep(message)) && outlet.sieve.keep(message);
             message.pop();
             keep
         }

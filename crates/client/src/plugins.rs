@@ -38,17 +38,22 @@ use metlog_victorialogs as _;
 use metlog_zmq as _;
 
 /// Names in configurations and the feature each needs.
-const FEATURES: [(&str, &str); 21] = [
+const FEATURES: [(&str, &str); 26] = [
     ("cef", "cef"),
     ("debug", "debug"),
+    ("dedup", "content-filters"),
+    ("field", "content-filters"),
     ("file", "file"),
     ("http", "http"),
     ("logcollector", "logcollector"),
+    ("logger", "content-filters"),
     ("logging", "logging"),
     ("madsci", "madsci"),
     ("masterlog", "masterlog"),
     ("null", "null"),
     ("procinfo", "procinfo"),
+    ("rate_limit", "content-filters"),
+    ("sample", "content-filters"),
     ("severity_max", "filters"),
     ("stdout", "stdout"),
     ("stream", "stdout"),

@@ -7,7 +7,7 @@ pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 use crate::deliver::{Habits, Open};
 use crate::routes::{Node as FilterNode, Route, Routes};
 use metlog_message::Severity;
-use metlog_pipeline::registry::{Opener, Unknown};
+use metlog_pipeline::registry::Unknown;
 use metlog_pipeline::{Endpoint, EndpointEntry, Filter, FilterEntry, Forward, Input, InputEntry, SenderEntry};
 use metlog_settings::{Environment, Kind, Layers, Node, Origin, Problem, Problems, Table, source, suggest};
 use sections::{EndpointKeys, take};
@@ -233,7 +233,7 @@ fn input(named: &Named<'_>) -> Result<InputPlan, Problems> {
     } else {
         let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error))?;
         // Read now for its mistakes, and again whenever it is opened.
-        let _: Opener<Box<dyn Input>> = (entry.read)(&settings)?;
+        drop((entry.read)(&settings)?);
         InputKind::Plugin(entry)
     };
     Ok(InputPlan { name: named.name.to_owned(), section: settings, what })
@@ -333,11 +333,11 @@ fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<EndpointPlan, Pr
 /// How to open an endpoint of a kind: one of its own, or a sender.
 fn opener(kind: &str, place: &Origin, settings: Node) -> Result<Open, Problems> {
     if let Ok(entry) = EndpointEntry::find(kind) {
-        (entry.read)(&settings)?;
+        drop((entry.read)(&settings)?);
         return Ok(Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?()));
     }
     if let Ok(entry) = SenderEntry::find(kind) {
-        (entry.read)(&settings)?;
+        drop((entry.read)(&settings)?);
         return Ok(Arc::new(move || {
             let sender = (entry.read)(&settings).map_err(|problems| problems.to_string())?()?;
             Ok(Box::new(Forward(sender)) as Box<dyn Endpoint>)

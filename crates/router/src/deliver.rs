@@ -245,7 +245,7 @@ impl Worker {
             return;
         }
         self.ticked = Instant::now();
-        if let Err(error) = self.guarded(Endpoint::tick) {
+        if let Err(error) = self.guarded(|endpoint| endpoint.tick()) {
             self.say(&error.to_string(), Doing::Running, None);
         }
         let relapsed = catch_unwind(AssertUnwindSafe(|| self.endpoint.relapsed())).unwrap_or(false);

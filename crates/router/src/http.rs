@@ -17,7 +17,7 @@ use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 /// Binds a port.
@@ -154,8 +154,8 @@ async fn status_json(State(router): Shared) -> Response {
 /// Ready is who can take messages. A dead endpoint is no reason: what it would get is kept for it, here.
 async fn ready(State(router): Shared) -> Response {
     let Some(router) = router.upgrade() else { return gone() };
-    let spool = router.floor.spool.status();
-    match spool.error {
+    let refusing = router.floor.refusing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match refusing {
         None => json("{\"ready\":true}"),
         Some(why) => {
             let body = serde_json::json!({"ready": false, "why": why}).to_string();

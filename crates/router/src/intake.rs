@@ -9,8 +9,8 @@ use memchr::memchr2;
 use metlog_message::{Batch, Head, Wants, head, wire};
 use metlog_pipeline::{Durable, Full, Intake, Reason, Receipt, Rejected};
 use metlog_spool::{AppendError, Spool};
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// A type or logger beyond this many bytes is no name.
@@ -32,6 +32,9 @@ pub struct Floor {
     pub accepted: AtomicU64,
     /// Of those, what each slot wants, counted here and compared with what the spool and the deliverers count.
     pub wanted: [AtomicU64; 64],
+    /// Why there was no room the last time somebody asked; `None`: there was.
+    pub refusing: Mutex<Option<String>>,
+    refuses: AtomicBool,
     routes: RwLock<Arc<Routes>>,
     /// Grows with every change of the routes, so that inputs need not take the lock to see that nothing changed.
     generation: AtomicU64,
@@ -48,6 +51,8 @@ impl Floor {
             limits,
             accepted: AtomicU64::new(0),
             wanted: std::array::from_fn(|_| AtomicU64::new(0)),
+            refusing: Mutex::default(),
+            refuses: AtomicBool::new(false),
             routes: RwLock::new(Arc::new(routes)),
             generation: AtomicU64::new(0),
         }
@@ -56,6 +61,10 @@ impl Floor {
     /// The routes now.
     pub fn routes(&self) -> Arc<Routes> {
         self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refuse(&self, why: Option<String>) {
+        *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// New routes for whatever comes from now on. What is in the spool stays as it was judged.
@@ -288,8 +297,13 @@ impl Intake for Door {
             let wanted = Wanted::of(&self.pending);
             let appended = self.floor.spool.append(std::mem::take(&mut self.pending)).map_err(|(batch, error)| {
                 self.pending = batch;
+                self.floor.refuse(Some(error.to_string()));
+                self.floor.refuses.store(true, Relaxed);
                 full(&error)
             })?;
+            if self.floor.refuses.swap(false, Relaxed) {
+                self.floor.refuse(None);
+            }
             self.committed = appended.next_id;
             wanted.add(&self.floor.wanted);
         }
@@ -351,8 +365,9 @@ impl Wanted {
     }
 
     fn add(&self, sums: &[AtomicU64; 64]) {
-        let slots = sums.iter().zip(self.0).enumerate().filter(|(slot, _)| self.1 >> slot & 1 == 1);
-        slots.for_each(|(_, (sum, count))| drop(sum.fetch_add(u64::from(count), Relaxed)));
+        for (_, (sum, count)) in sums.iter().zip(self.0).enumerate().filter(|(slot, _)| self.1 >> slot & 1 == 1) {
+            sum.fetch_add(u64::from(count), Relaxed);
+        }
     }
 }
 

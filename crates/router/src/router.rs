@@ -164,14 +164,14 @@ impl Router {
     }
 
     fn new_account(&self, name: &str, slot: u32) -> Arc<EndpointAccount> {
-        let before = self.slot(name).unwrap_or_default();
+        let before = self.slot(name).map_or((0, 0, 0), |slot| (slot.queued, slot.skipped, slot.lost));
         let wanted = self.floor.wanted.get(slot as usize).map_or(0, |wanted| wanted.load(Relaxed));
         let opened = Opened {
             accepted: self.floor.accepted.load(Relaxed),
             wanted,
-            backlog: before.queued,
-            skipped: before.skipped,
-            lost: before.lost,
+            backlog: before.0,
+            skipped: before.1,
+            lost: before.2,
         };
         Arc::new(EndpointAccount::new(name, slot, opened))
     }
@@ -287,13 +287,14 @@ impl Router {
 
     fn endpoint_line(&self, account: &EndpointAccount, now: i64) -> EndpointLine {
         let (counts, slot) = account.counts(|| self.slot(&account.name));
-        let slot = slot.unwrap_or_default();
+        let numbers = slot.as_ref().map_or((0, 0, 0), |slot| (slot.queued, slot.skipped, slot.lost));
+        let (queued, skipped, lost) = numbers;
         let wanted = self.floor.wanted.get(account.slot as usize).map_or(0, |wanted| wanted.load(Relaxed));
         let wanted = wanted - account.opened.wanted;
         let accepted = self.floor.accepted.load(Relaxed) - account.opened.accepted;
-        let (skipped, lost) = (slot.skipped - account.opened.skipped, slot.lost - account.opened.lost);
-        let told = counts.sum() + counts.in_flight + skipped + lost + slot.queued;
-        let oldest = slot.oldest.map_or(0, |received| now.saturating_sub(received).max(0) / 1_000_000);
+        let (skipped, lost) = (skipped - account.opened.skipped, lost - account.opened.lost);
+        let told = counts.sum() + counts.in_flight + skipped + lost + queued;
+        let oldest = slot.and_then(|slot| slot.oldest).map_or(0, |received| now.saturating_sub(received).max(0) / 1_000_000);
         EndpointLine {
             name: account.name.clone(),
             accepted: accepted + account.opened.backlog,
@@ -301,7 +302,7 @@ impl Router {
             counts,
             skipped,
             lost,
-            buffered: slot.queued + counts.in_flight,
+            buffered: queued + counts.in_flight,
             failures: account.failures.load(Relaxed),
             redelivered: account.redelivered.load(Relaxed),
             oldest_ms: oldest.cast_unsigned(),
@@ -342,7 +343,7 @@ impl Router {
             return Err("HTTP inputs on the router's own port, and their place in the file, change with a restart only".to_owned());
         }
         let mut changes = Changes::default();
-        let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| running.name == new.name && running.section == new.section;
+        let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| running.name == new.name && same(&running.section, &new.section);
         let mut opened = Vec::new();
         for new in &plan.endpoints {
             let stays = parts.endpoints.iter().any(|running| same_endpoint(running, new));
@@ -387,6 +388,7 @@ impl Router {
             changes.removed.push(gone.name.clone());
             gone.delivery.stop(Instant::now());
             gone.delivery.join(Instant::now() + drain);
+            self.floor.spool.release(&gone.name);
         }
         parts.drain = plan.router.drain.duration();
         Ok(changes)
@@ -401,7 +403,7 @@ impl Router {
     ) -> Result<(), String> {
         let stays = |running: &RunningInput| {
             let new = (0..).zip(&plan.inputs).find(|(_, new)| new.name == running.name);
-            new.is_none_or(|(number, new)| running.section == new.section && running.number == number)
+            new.is_none_or(|(number, new)| same(&running.section, &new.section) && running.number == number)
         };
         parts.inputs.iter().filter(|running| !stays(running)).for_each(|running| self.end_input(running));
         let mut fresh = Vec::new();
@@ -474,7 +476,10 @@ impl Router {
             let mut parts = self.parts();
             (parts.own.take(), std::mem::take(&mut parts.inputs), std::mem::take(&mut parts.endpoints))
         };
-        inputs.iter().for_each(|input| drop(input.stop.send(true)));
+        for input in &inputs {
+            // Nobody listens any more: it has ended already.
+            let _ = input.stop.send(true);
+        }
         inputs.iter().for_each(|input| self.end_input(input));
         if let Some((tell, task)) = own {
             let _ = tell.send(true);
@@ -502,6 +507,11 @@ impl Router {
         (parts.inputs, parts.endpoints) = (inputs, endpoints);
         left
     }
+}
+
+/// Whether two sections say the same, wherever they stand.
+fn same(a: &metlog_settings::Node, b: &metlog_settings::Node) -> bool {
+    a.to_json() == b.to_json()
 }
 
 fn open_spool(plan: &Plan) -> Result<(Arc<Spool>, Recovery), String> {

@@ -21,7 +21,7 @@ fn the_default_is_in_order() {
 fn each_mistake_has_its_place_and_its_remedy() {
     let cases = [
         ("[endpoint.x]\n", "r.toml:1:2: there is no section `[endpoint]`, only [router], [spool], [inputs], [filters], [endpoints]; did you mean `endpoints`?"),
-        ("[router]\nhtpp = ''\n", "r.toml:2:1: unknown field `htpp`"),
+        ("[router]\nhtpp = ''\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`"),
         ("[router]\ndrain = 'soon'\n", "r.toml:2:9"),
         ("[spool]\nsync = 'sometimes'\n", "expected `ack`, `never`, or a time such as `1s`"),
         ("[spool]\nmax_bytes = '10 G'\n", "10 GiB"),
@@ -29,7 +29,7 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ("[inputs.upd]\n", "did you mean `udp`?"),
         ("[inputs.a]\ntype = 'tpc'\n", "r.toml:2:8: unknown input `tpc`"),
         ("[inputs.tcp]\nlisten = 'here'\n", "r.toml:2:10"),
-        ("[inputs.tcp]\nlisten = '127.0.0.1:1'\nakc = true\n", "r.toml:3:1: unknown field `akc`"),
+        ("[inputs.tcp]\nlisten = '127.0.0.1:1'\nakc = true\n", "r.toml:3:1: unknown key `akc`"),
         ("inputs = 3\n", "`inputs` must be sections such as `[inputs.name]`"),
         ("[inputs]\nudp = 3\n", "write `[inputs.udp]` above its settings"),
         ("[inputs.'a b']\n", "`a b` is no name"),

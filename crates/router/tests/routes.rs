@@ -47,9 +47,9 @@ fn configuration() -> impl Strategy<Value = String> {
         for (at, (severity, types, input, filters)) in endpoints.into_iter().enumerate() {
             let filters: Vec<String> = filters.into_iter().map(|at| format!("f{at}")).collect();
             let _ = writeln!(text, "[endpoints.e{at}]\ntype = 'null'\nfilters = {filters:?}");
-            severity.into_iter().for_each(|severity| drop(writeln!(text, "severity_max = {severity}")));
-            types.into_iter().for_each(|types| drop(writeln!(text, "types = {types:?}")));
-            input.into_iter().for_each(|input| drop(writeln!(text, "from_inputs = ['{input}']")));
+            text.extend(severity.map(|severity| format!("severity_max = {severity}\n")));
+            text.extend(types.map(|types| format!("types = {types:?}\n")));
+            text.extend(input.map(|input| format!("from_inputs = ['{input}']\n")));
         }
         text
     })

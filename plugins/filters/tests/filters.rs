@@ -122,9 +122,28 @@ fn mistakes_are_told_with_their_place() {
 #[test]
 fn the_examples_load() {
     let all = FilterEntry::all();
-    assert_eq!(all.len(), 4);
+    assert_eq!(all.len(), 9);
     for entry in all {
         (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{}: {problems}", entry.name))()
             .expect("opens");
     }
+}
+
+#[test]
+fn the_readme_s_example_loads() {
+    let (_, after) = include_str!("../README.md").split_once("```toml\n").expect("an example");
+    let (example, _) = after.split_once("```").expect("its end");
+    let root = settings(example);
+    let filters = root.get("metlog").and_then(|main| main.get("filters")).and_then(|filters| filters.as_table());
+    let mut names = Vec::new();
+    for (_, _, section) in filters.expect("filters").iter() {
+        let mut section = section.clone();
+        let metlog_settings::Kind::Table(table) = &mut section.kind else { panic!("a section") };
+        let provider = table.remove("provider").expect("a provider");
+        let metlog_settings::Kind::Text(name) = provider.kind else { panic!("a name") };
+        let entry = FilterEntry::find(&name).expect("a filter");
+        (entry.read)(&section).unwrap_or_else(|problems| panic!("{name}: {problems}"))().expect("opens");
+        names.push(name);
+    }
+    assert_eq!(names, ["severity_max", "logger", "field", "sample", "rate_limit", "dedup"]);
 }

@@ -128,9 +128,7 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
         say!("no configuration given: everything is kept; `metlog-router init` prints this as a file to begin with");
     }
     plan.warnings.iter().for_each(|warning| say!("note: {warning}"));
-    if !recovery.is_clean() {
-        say!("spool: {recovery}");
-    }
+    tell_recovery(recovery);
     for (name, place) in router.places() {
         say!("input {name}: {place}");
     }
@@ -140,6 +138,33 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
     if let Some((_, at)) = router.places().into_iter().find(|(_, place)| place.starts_with("http://")) {
         say!("send a first message: curl -d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");
         say!("see what becomes of it: metlog-router status");
+    }
+}
+
+/// What was found in the spool, if it was not left as it should be.
+fn tell_recovery(found: &Recovery) {
+    if found.fresh {
+        return;
+    }
+    if !found.clean {
+        say!("spool: the last run did not end by itself; {} files, {} bytes are there", found.segments, found.bytes);
+    }
+    if found.state_damaged {
+        say!("spool: the cursors were damaged: endpoints start over from the oldest message, or a little behind");
+    }
+    if found.torn_bytes > 0 {
+        let Recovery { torn_bytes, torn_messages, .. } = found;
+        say!("spool: {torn_bytes} bytes were being written, {torn_messages} messages that had not been acknowledged");
+    }
+    if found.damaged_bytes > 0 {
+        let Recovery { damaged_bytes, damaged_messages, .. } = found;
+        say!("spool: {damaged_bytes} bytes are damaged and {damaged_messages} messages lost with them");
+    }
+    if !found.quarantined.is_empty() {
+        say!("spool: what is damaged is kept in quarantine: {}", found.quarantined.join(", "));
+    }
+    for why in &found.unreadable {
+        say!("spool: {why}");
     }
 }
 

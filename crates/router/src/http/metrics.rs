@@ -98,7 +98,7 @@ fn whole(out: &mut Text, router: &Router) {
     let table: [(&str, &str, &str, u64); 11] = [
         ("metlog_spool_bytes", "gauge", "Disk the spool takes.", spool.bytes),
         ("metlog_spool_max_bytes", "gauge", "Disk it may take.", spool.max_bytes),
-        ("metlog_spool_free_bytes", "gauge", "Free on its disk.", spool.free),
+        ("metlog_spool_free_bytes", "gauge", "Free on its disk.", spool.free.unwrap_or_default()),
         ("metlog_spool_segments", "gauge", "Files of the spool.", spool.segments as u64),
         ("metlog_spool_next_id", "counter", "The id of the next message.", spool.next_id),
         ("metlog_spool_syncs_total", "counter", "Times the spool was brought to the disk.", spool.syncs),

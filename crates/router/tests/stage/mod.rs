@@ -81,7 +81,8 @@ inventory::submit! { EndpointEntry::of::<Scripted>("scripted", &[], "name = 'x'\
 impl Endpoint for Scripted {
     fn write(&mut self, batch: &Picked<'_>) -> Result<(), SendError> {
         let script = &self.0;
-        std::thread::sleep(*script.pause.lock().unwrap());
+        let pause = *script.pause.lock().unwrap();
+        std::thread::sleep(pause);
         if script.panics.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
             panic!("as told");
         }

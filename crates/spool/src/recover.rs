@@ -1,0 +1,584 @@
+//! Opening a spool, whatever was left behind. Only what may not have been on disk is looked through, so that a long backlog
+//! costs no time.
+
+use crate::fs::{Fs, QUARANTINE};
+use crate::journal::Core;
+use crate::options::{OpenError, Options};
+use crate::segment::{Head, Header, MAX_HEADER, NoHeader, PerSlot, Step, Walk, id_in, slots_of, unpack};
+use crate::slots::{Gap, Slot, Slots};
+use crate::state::{self, State, Store, write_all};
+use crate::view::{NONE, Placed, Segment, View, add, subtract};
+use metlog_message::{Batch, Timestamp};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+/// What was found when the spool was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// There was no spool.
+    pub fresh: bool,
+    /// The last owner had closed it.
+    pub clean: bool,
+    /// The cursors were damaged or gone. They start over from the oldest message, or are a little behind.
+    pub state_damaged: bool,
+    /// Files with messages in them.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Cut off the end: what was being written, and had not been acknowledged.
+    pub torn_bytes: u64,
+    /// Whole messages among that, as far as can be told.
+    pub torn_messages: u64,
+    /// In damaged places.
+    pub damaged_bytes: u64,
+    /// Messages that had been on disk and are lost.
+    pub damaged_messages: u64,
+    /// Files whose header was damaged; what was behind it is used.
+    pub headers_rebuilt: u64,
+    /// Names of files that hold what is damaged or does not belong.
+    pub quarantined: Vec<String>,
+    /// Files that could not be opened, and why.
+    pub unreadable: Vec<String>,
+    /// Cursors found. Those whose endpoint does not come back hold messages until they are removed.
+    pub orphans: Vec<String>,
+}
+
+/// So far ids jump when it is not known which ones have been given out.
+const LEAP: u64 = 1 << 32;
+/// All that is kept in quarantine.
+const MOST_QUARANTINE: u64 = 256 << 20;
+
+/// A file being looked at.
+pub(crate) struct Found<F: Fs> {
+    pub name: String,
+    pub file: Arc<F::File>,
+    pub size: u64,
+    pub header: Option<Header>,
+    pub start: u64,
+    pub first: u64,
+    pub salt: Option<u32>,
+}
+
+/// What looking through a file brought.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Where the last whole frame ends.
+    pub end: u64,
+    /// The id behind its last message.
+    pub last_id: u64,
+    pub frames: u64,
+    pub messages: u64,
+    /// How many messages for each slot: all of them, and those before its cursor.
+    pub counts: PerSlot,
+    pub before: PerSlot,
+    pub last: i64,
+    /// From, to, messages: places with whole frames behind them.
+    pub damage: Vec<(u64, u64, u64)>,
+    /// Messages in frames behind the last whole one, as far as their heads tell.
+    pub torn: u64,
+    pub salt: Option<u32>,
+    pub first_id: Option<u64>,
+}
+
+/// Looks through a file's frames; `below`: ids from here on are not valid in it.
+pub(crate) fn scan<F: Fs>(
+    fs: &F,
+    found: &Found<F>,
+    below: u64,
+    cursors: &PerSlot,
+    mut progress: impl FnMut(u64),
+) -> Scan {
+    let mut walk = Walk::<F>::new(found.file.clone(), found.start, found.size, found.salt, found.first);
+    walk.below = below;
+    // What cannot be read is damaged as well, as far as we can tell.
+    walk.stubborn = true;
+    let mut scan = Scan {
+        end: found.start,
+        last_id: found.first,
+        frames: 0,
+        messages: 0,
+        counts: NONE,
+        before: NONE,
+        last: i64::MIN,
+        damage: Vec::new(),
+        torn: 0,
+        salt: None,
+        first_id: None,
+    };
+    let mut batch = Batch::new();
+    let mut bad: Option<(u64, u64)> = None;
+    while let Ok(step) = walk.step(fs) {
+        progress(walk.at);
+        match step {
+            Step::End => break,
+            Step::Damage { from, .. } => bad = bad.or(Some((from, 0))),
+            Step::Frame(head) => {
+                let at = walk.at;
+                let whole = walk.body(fs, &head).is_ok_and(|body| unpack(&head, body, &mut batch));
+                walk.pass(&head, true);
+                if !whole {
+                    let (from, torn) = bad.unwrap_or((at, 0));
+                    bad = Some((from, torn + u64::from(head.count)));
+                    continue;
+                }
+                let missing = head.first.saturating_sub(scan.last_id);
+                match bad.take() {
+                    Some((from, _)) => scan.damage.push((from, at, missing)),
+                    None if missing > 0 => scan.damage.push((at, at, missing)),
+                    None => {}
+                }
+                note(&mut scan, &head, &batch, cursors);
+                scan.end = walk.at;
+            }
+        }
+    }
+    scan.torn = bad.map_or(0, |(_, torn)| torn);
+    scan.salt = walk.salt;
+    scan
+}
+
+fn note(scan: &mut Scan, head: &Head, batch: &Batch, cursors: &PerSlot) {
+    scan.first_id = scan.first_id.or(Some(head.first));
+    scan.last_id = head.end();
+    scan.last = head.received;
+    scan.frames += 1;
+    scan.messages += u64::from(head.count);
+    for slot in slots_of(batch.any()) {
+        let all = batch.wanted(slot as u32, 0) as u64;
+        let cursor = cursors.get(slot).copied().unwrap_or(0);
+        let behind = usize::try_from(cursor.saturating_sub(head.first)).unwrap_or(usize::MAX);
+        let before = all - batch.wanted(slot as u32, behind) as u64;
+        if let (Some(count), Some(settled)) = (scan.counts.get_mut(slot), scan.before.get_mut(slot)) {
+            *count += all;
+            *settled += before;
+        }
+    }
+}
+
+/// The journal's files in order, and the names of those that are no use.
+pub(crate) fn find<F: Fs>(fs: &F, recovery: &mut Recovery) -> Result<(Vec<Found<F>>, Vec<String>, u64), OpenError> {
+    let names = fs.list().map_err(|error| OpenError::io("list the spool", &error))?;
+    let mut files = Vec::new();
+    let mut useless = Vec::new();
+    let mut highest = 0;
+    for name in names {
+        let Some(id) = id_in(&name) else { continue };
+        highest = highest.max(id);
+        let opened = fs.open(&name).and_then(|file| Ok((fs.size(&file)?, file)));
+        let (size, file) = match opened {
+            Ok((size, file)) => (size, Arc::new(file)),
+            Err(error) => {
+                recovery.unreadable.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let mut found = Found { name, file, size, header: None, start: 0, first: id, salt: None };
+        match Header::read(&beginning(fs, &found)) {
+            Ok((header, start)) => {
+                (found.first, found.salt, found.start) = (header.first, Some(header.salt), start);
+                found.header = Some(header);
+                if found.size <= start { useless.push(found.name) } else { files.push(found) }
+            }
+            Err(NoHeader::Version(version)) => {
+                let why = format!("{} is of format {version}, this metlog knows 1: start the newer one, or another directory", found.name);
+                return Err(OpenError::Io { why });
+            }
+            Err(NoHeader::Damaged) => {
+                let look = scan(fs, &found, u64::MAX, &NONE, |_| ());
+                match look.first_id {
+                    Some(first) => {
+                        // Copied under another name, it tells its place itself.
+                        found.first = if id <= first { id } else { first };
+                        found.salt = look.salt;
+                        files.push(found);
+                    }
+                    None => useless.push(found.name),
+                }
+            }
+        }
+    }
+    // Of two with the same place the one with the right name counts, or the longer one.
+    let right = |found: &Found<F>| id_in(&found.name) == Some(found.first);
+    files.sort_by(|a, b| (a.first, !right(a), b.size, &a.name).cmp(&(b.first, !right(b), a.size, &b.name)));
+    let mut taken = BTreeSet::new();
+    files.retain(|found| {
+        let new = taken.insert(found.first);
+        if !new {
+            useless.push(found.name.clone());
+        }
+        new
+    });
+    Ok((files, useless, highest))
+}
+
+fn beginning<F: Fs>(fs: &F, found: &Found<F>) -> Vec<u8> {
+    let mut bytes = vec![0; MAX_HEADER.min(usize::try_from(found.size).unwrap_or(MAX_HEADER))];
+    let mut filled = 0;
+    while let Some(into) = bytes.get_mut(filled..).filter(|into| !into.is_empty()) {
+        match fs.read(&found.file, filled as u64, into) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    bytes.truncate(filled);
+    bytes
+}
+
+/// Opens everything.
+pub(crate) fn open<F: Fs>(fs: F, options: Options) -> Result<(Core<F>, Recovery), OpenError> {
+    let mut recovery = Recovery::default();
+    let found = state::find(&fs);
+    if let Some(version) = found.newer {
+        let why = format!("{} is of format {version}, this metlog knows 1: start the newer one, or another directory", state::NAME);
+        return Err(OpenError::Io { why });
+    }
+    let (files, useless, highest) = find(&fs, &mut recovery)?;
+    for name in &useless {
+        set_aside(&fs, name, &mut recovery);
+    }
+    recovery.fresh = found.state.is_none() && !found.damaged && files.is_empty() && useless.is_empty();
+    recovery.state_damaged = !recovery.fresh && (found.damaged || found.state.is_none());
+    recovery.clean = found.state.as_ref().is_some_and(|state| state.clean) && !found.damaged;
+    let mut opening = Opening { fs: &fs, known: found.state.as_ref(), recovery, places: BTreeSet::new(), files, scans: Vec::new() };
+    let slots = opening.slots();
+    opening.look_through(&slots);
+    let mut view = opening.view(slots, highest);
+    let recovery = opening.recovery;
+    view.moved = true;
+    let store = Store::new(&fs, &found);
+    let core = Core::new(fs, options, store, view, 0);
+    // The ids are reserved, and the spool is not clean any more, before anything is written.
+    core.save(true, false).map_err(|error| OpenError::Io { why: error.to_string() })?;
+    Ok((core, recovery))
+}
+
+struct Opening<'a, F: Fs> {
+    fs: &'a F,
+    known: Option<&'a State>,
+    recovery: Recovery,
+    /// The damaged places: of which file, and where.
+    places: BTreeSet<(u64, u64)>,
+    files: Vec<Found<F>>,
+    /// As far as each file has been looked through.
+    scans: Vec<Option<Scan>>,
+}
+
+impl<F: Fs> Opening<'_, F> {
+    /// The cursors as they were saved; if they are lost, as the newest header knows them, at the beginning.
+    fn slots(&mut self) -> Slots {
+        let mut slots = Slots::new();
+        if let Some(state) = self.known {
+            for saved in &state.slots {
+                slots.put(saved.slot as usize, Some(Slot::restored(saved)));
+            }
+        } else if let Some(header) = self.files.iter().rev().find_map(|found| found.header.as_ref()) {
+            let oldest = self.files.first().map_or(0, |found| found.first);
+            for named in &header.names {
+                let at = named.since.max(oldest);
+                let mut slot = Slot::new(&named.name, named.required, at, 0);
+                slot.registered = false;
+                slots.put(named.slot as usize, Some(slot));
+            }
+        }
+        self.recovery.orphans = slots.iter().map(|(_, slot)| slot.name.clone()).collect();
+        slots
+    }
+
+    /// Looks through the files that may not have been on disk, or whose header is lost.
+    fn look_through(&mut self, slots: &Slots) {
+        let mut cursors = NONE;
+        for (at, slot) in slots.iter() {
+            if let Some(cursor) = cursors.get_mut(at) {
+                *cursor = slot.committed;
+            }
+        }
+        let durable = self.known.map(|state| state.durable);
+        let last = self.files.len().saturating_sub(1);
+        let lost: Vec<bool> = self.files.iter().map(|found| found.header.is_none()).collect();
+        for at in 0..self.files.len() {
+            let next = self.files.get(at + 1);
+            let (first, below) = next.map_or((u64::MAX, u64::MAX), |next| (next.first, follows(next)));
+            let lost = lost.get(at).copied().unwrap_or(false) || lost.get(at + 1).copied().unwrap_or(false);
+            // Without a state what is behind is what most likely was not.
+            let uncertain = durable.map_or(at == last, |durable| first > durable) || at == last;
+            let scan = self.files.get(at).filter(|_| uncertain || lost).map(|found| scan(self.fs, found, below, &cursors, |_| ()));
+            self.scans.push(scan);
+        }
+    }
+
+    fn view(&mut self, mut slots: Slots, highest: u64) -> View<F> {
+        let bases = self.bases();
+        let (mut totals, mut content_end) = self.known.map_or((NONE, 1), |state| (state.totals, state.content_end));
+        let mut placed = Vec::new();
+        let files = std::mem::take(&mut self.files);
+        let scans = std::mem::take(&mut self.scans);
+        let count = files.len();
+        let mut known_lost: Vec<(usize, PerSlot)> = Vec::new();
+        for (at, found) in files.iter().enumerate() {
+            let base = bases.get(at).copied().unwrap_or(NONE);
+            let mut bytes = found.size;
+            let mut last = files.get(at + 1).and_then(|next| Some(next.header.as_ref()?.created)).unwrap_or(i64::MIN);
+            if let Some(scan) = scans.get(at).and_then(Option::as_ref) {
+                last = last.max(scan.last);
+                self.note_damage(found, scan);
+                let mut reached = base;
+                add(&mut reached, &scan.counts);
+                if at + 1 == count {
+                    bytes = self.tail(found, scan, content_end);
+                    content_end = if self.recovery.clean { content_end.max(scan.last_id) } else { scan.last_id };
+                    totals = if self.recovery.clean { most(&totals, &reached) } else { reached };
+                } else if let Some(next) = files.get(at + 1) {
+                    self.lost_behind(found, scan, next);
+                }
+                let end = if at + 1 == count { totals } else { bases.get(at + 1).copied().unwrap_or(reached) };
+                let mut lost = end;
+                subtract(&mut lost, &reached);
+                known_lost.push((at, lost));
+            }
+            let header = found.header.as_ref();
+            let segment = Segment {
+                name: found.name.clone(),
+                first: found.first,
+                follows: header.map_or(found.first, |header| header.follows),
+                wanted: base,
+                salt: found.salt,
+                created: header.map_or(last, |header| header.created),
+                start: found.start,
+            };
+            placed.push(Placed { segment: Arc::new(segment), bytes, last });
+        }
+        let next = self.next_id(highest, content_end);
+        self.recovery.segments = placed.len();
+        self.recovery.bytes = placed.iter().map(|placed| placed.bytes).sum();
+        let mut view = View::new(next, content_end, totals);
+        view.bytes = self.recovery.bytes;
+        view.tally.damaged_bytes = self.recovery.damaged_bytes;
+        view.tally.damaged_messages = self.recovery.damaged_messages;
+        view.tally.places = std::mem::take(&mut self.places);
+        view.segments = placed.into();
+        self.settle_marks(&view, &mut slots, &scans, &known_lost);
+        if slots.iter().next().is_none() && !self.recovery.clean {
+            view.unclaimed = next;
+        }
+        view.slots = slots;
+        view
+    }
+
+    /// How many messages each slot had been sent before each file: as its header says, or else reckoned from its neighbours.
+    fn bases(&self) -> Vec<PerSlot> {
+        let counts = |at: usize| self.scans.get(at).and_then(Option::as_ref).map_or(NONE, |scan| scan.counts);
+        let mut bases: Vec<Option<PerSlot>> =
+            self.files.iter().map(|found| found.header.as_ref().map(|header| header.wanted)).collect();
+        let totals = self.known.filter(|_| self.recovery.clean).map(|state| state.totals);
+        for at in (0..bases.len()).rev() {
+            let behind = bases.get(at + 1).copied().unwrap_or(totals);
+            if let (Some(base @ None), Some(mut behind)) = (bases.get_mut(at), behind) {
+                subtract(&mut behind, &counts(at));
+                *base = Some(behind);
+            }
+        }
+        let mut reached = NONE;
+        for (at, base) in bases.iter_mut().enumerate() {
+            let base = base.get_or_insert(reached);
+            reached = *base;
+            add(&mut reached, &counts(at));
+        }
+        bases.into_iter().map(|base| base.unwrap_or(NONE)).collect()
+    }
+
+    fn note_damage(&mut self, found: &Found<F>, scan: &Scan) {
+        for (from, to, messages) in &scan.damage {
+            self.recovery.damaged_bytes += to - from;
+            self.recovery.damaged_messages += messages;
+            self.keep(found, *from, *to);
+        }
+        if found.header.is_none() {
+            self.recovery.headers_rebuilt += 1;
+        }
+    }
+
+    /// What is behind the last whole frame of a file that is not the last one.
+    fn lost_behind(&mut self, found: &Found<F>, scan: &Scan, next: &Found<F>) {
+        let messages = follows(next).saturating_sub(scan.last_id).min(next.first - scan.last_id.min(next.first));
+        let durable = self.known.map_or(u64::MAX, |state| state.durable);
+        if messages == 0 {
+            return;
+        }
+        if scan.last_id < durable {
+            self.recovery.damaged_bytes += found.size - scan.end;
+            self.recovery.damaged_messages += messages;
+            self.keep(found, scan.end, found.size);
+        } else {
+            self.recovery.torn_bytes += found.size - scan.end;
+            self.recovery.torn_messages += messages;
+            self.places.insert((found.first, scan.end));
+        }
+    }
+
+    /// What is behind the last whole frame of the last file is cut off. Where that file ends then.
+    fn tail(&mut self, found: &Found<F>, scan: &Scan, content_end: u64) -> u64 {
+        let bytes = found.size - scan.end;
+        let was_there = self.known.map_or(0, |state| state.durable.min(content_end));
+        let certain = if self.recovery.clean { content_end } else { was_there };
+        let lost = certain.saturating_sub(scan.last_id);
+        if lost > 0 {
+            self.recovery.damaged_bytes += bytes;
+            self.recovery.damaged_messages += lost;
+            self.recovery.torn_messages += scan.torn.saturating_sub(lost);
+            self.keep(found, scan.end, found.size);
+        } else {
+            self.recovery.torn_bytes += bytes;
+            self.recovery.torn_messages += scan.torn;
+        }
+        if bytes > 0 && self.fs.cut(&found.file, scan.end).is_err() {
+            // Then it is found once more at the next start.
+            return found.size;
+        }
+        scan.end
+    }
+
+    /// The next id: one that certainly has not been given out.
+    fn next_id(&self, highest: u64, content_end: u64) -> u64 {
+        match self.known {
+            Some(state) if self.recovery.clean => state.next.max(content_end),
+            Some(state) if !self.recovery.state_damaged => state.reserved.max(content_end),
+            Some(state) => state.reserved.max(content_end).max(highest).saturating_add(LEAP),
+            None if self.recovery.fresh => content_end,
+            None => content_end.max(highest).saturating_add(LEAP),
+        }
+    }
+
+    /// Makes each cursor's mark fit the files that are there.
+    fn settle_marks(&mut self, view: &View<F>, slots: &mut Slots, scans: &[Option<Scan>], known_lost: &[(usize, PerSlot)]) {
+        let trusted = self.known.is_some();
+        let last = view.segments.len().saturating_sub(1);
+        for (number, slot) in slots.iter_mut() {
+            let of = |numbers: &PerSlot| numbers.get(number).copied().unwrap_or(0);
+            let total = of(&view.totals);
+            let Some(oldest) = view.segments.front() else {
+                settle(slot, view.end, total);
+                continue;
+            };
+            if slot.committed >= view.content_end {
+                slot.committed = slot.committed.min(view.end);
+                settle_at(slot, total);
+                continue;
+            }
+            if slot.committed < oldest.segment.first {
+                slot.committed = oldest.segment.first;
+                settle_at(slot, of(&oldest.segment.wanted).max(slot.mark.min(total)));
+            }
+            let Some(at) = view.at(slot.committed) else { continue };
+            let Some(placed) = view.segments.get(at) else { continue };
+            let base = of(&placed.segment.wanted);
+            let end = of(&view.end_of(at).1);
+            match scans.get(at).and_then(Option::as_ref) {
+                // In the last file, as it is now: what is not there any more does not count as settled either.
+                Some(scan) if at == last && !self.recovery.clean => slot.mark = base + of(&scan.before),
+                _ if !trusted => slot.mark = base,
+                _ => slot.mark = slot.mark.clamp(base, end.max(base)),
+            }
+            if !trusted {
+                slot.base = slot.mark;
+            }
+            slot.base = slot.base.min(slot.mark);
+            slot.floor = (slot.committed, slot.mark);
+            self.expect_gaps(view, slot, number, at, scans, known_lost);
+        }
+    }
+
+    /// What a reader will miss ahead of its cursor, as far as is known now.
+    fn expect_gaps(
+        &self,
+        view: &View<F>,
+        slot: &mut Slot,
+        number: usize,
+        at: usize,
+        scans: &[Option<Scan>],
+        known_lost: &[(usize, PerSlot)],
+    ) {
+        let of = |numbers: &PerSlot| numbers.get(number).copied().unwrap_or(0);
+        for (file, lost) in known_lost.iter().filter(|(file, _)| *file >= at) {
+            let Some(scan) = scans.get(*file).and_then(Option::as_ref) else { continue };
+            let (end, marks) = view.end_of(*file);
+            let lost = if *file == at {
+                of(&marks).saturating_sub(slot.mark).saturating_sub(of(&scan.counts) - of(&scan.before))
+            } else {
+                of(lost)
+            };
+            if lost > 0 {
+                slot.gaps.push(Gap { at: end, lost, skipped: 0, lasting: true });
+            }
+        }
+    }
+
+    /// Keeps damaged bytes.
+    fn keep(&mut self, found: &Found<F>, from: u64, to: u64) {
+        self.places.insert((found.first, from));
+        if let Some(name) = quarantine(self.fs, &found.name, &found.file, from, to) {
+            self.recovery.quarantined.push(name);
+        }
+    }
+}
+
+fn settle(slot: &mut Slot, at: u64, mark: u64) {
+    slot.committed = at;
+    settle_at(slot, mark);
+}
+
+/// A cursor that is moved over what is not there any more.
+fn settle_at(slot: &mut Slot, mark: u64) {
+    slot.lost += mark.saturating_sub(slot.mark);
+    slot.mark = mark;
+    slot.base = slot.base.min(mark);
+    slot.floor = (slot.committed, slot.mark);
+}
+
+/// Behind the last message before a file.
+fn follows<F: Fs>(found: &Found<F>) -> u64 {
+    found.header.as_ref().map_or(found.first, |header| header.follows)
+}
+
+fn most(a: &PerSlot, b: &PerSlot) -> PerSlot {
+    let mut most = *a;
+    most.iter_mut().zip(b).for_each(|(most, b)| *most = (*most).max(*b));
+    most
+}
+
+/// Puts a file that is no use out of the way. An empty one is just that.
+fn set_aside<F: Fs>(fs: &F, name: &str, recovery: &mut Recovery) {
+    let empty = fs.open(name).and_then(|file| fs.size(&file)).is_ok_and(|size| size == 0);
+    if empty {
+        // If it stays it is in nobody's way.
+        let _ = fs.remove(name);
+        return;
+    }
+    let kept = format!("{QUARANTINE}/{name}-{}", Timestamp::now().nanos());
+    if fs.rename(name, &kept).is_ok() {
+        recovery.quarantined.push(kept);
+    }
+}
+
+/// Copies damaged bytes to where nobody minds them. `None`: they are there already, or there is no room for them.
+pub(crate) fn quarantine<F: Fs>(fs: &F, name: &str, file: &F::File, from: u64, to: u64) -> Option<String> {
+    let size = usize::try_from(to - from).ok().filter(|size| *size > 0 && *size as u64 <= MOST_QUARANTINE)?;
+    let kept = format!("{QUARANTINE}/{name}-at-{from}");
+    let into = fs.create(&kept).ok()?;
+    let mut bytes = vec![0; size.min(64 * 1024)];
+    let mut at = from;
+    while at < to {
+        let left = usize::try_from(to - at).unwrap_or(usize::MAX).min(bytes.len());
+        let part = bytes.get_mut(..left)?;
+        let count = match fs.read(file, at, part) {
+            Ok(count) if count > 0 => count,
+            // What cannot be read cannot be kept.
+            _ => return Some(kept),
+        };
+        write_all(fs, &into, at - from, part.get(..count)?).ok()?;
+        at += count as u64;
+    }
+    Some(kept)
+}

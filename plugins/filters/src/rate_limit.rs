@@ -1,0 +1,145 @@
+use crate::path::{Found, Path};
+use metlog_pipeline::registry::Configured;
+use metlog_pipeline::{Event, Filter, FilterEntry, inventory};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+/// Values of the key that have a bucket of their own. Who sends chooses the values; memory must not follow.
+const MAX_KEYS: usize = 10_000;
+
+/// Between two searches for buckets that have become full, in a table that has no room: each looks at all of them.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
+
+/// Settings of `rate_limit`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// What passes for ever: 0.1 is one message in ten seconds. A millionth to a thousand million.
+    #[serde(deserialize_with = "per_second")]
+    pub per_second: f64,
+    /// What passes at once after a pause; without it, what passes in a second, and at least one.
+    pub burst: Option<NonZeroU32>,
+    /// Each value here has a limit of its own. Messages without it, or with `null`, share one.
+    pub key: Option<Path>,
+}
+
+fn per_second<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let per_second = f64::deserialize(from)?;
+    checked(per_second).map_err(D::Error::custom)
+}
+
+fn checked(per_second: f64) -> Result<f64, String> {
+    let right = || format!("expected messages per second, 0.000001 to 1000000000; found {per_second}");
+    if (1e-6..=1e9).contains(&per_second) { Ok(per_second) } else { Err(right()) }
+}
+
+/// Passes so many messages per second, and so many at once, by the time at which they arrive.
+#[derive(Debug)]
+pub struct RateLimit {
+    /// Picoseconds, so that a thousand million per second are still a whole number.
+    interval: u128,
+    /// How far ahead of its time a bucket may be used: the burst but for its last message.
+    ahead: u128,
+    key: Option<Path>,
+    started: Option<Instant>,
+    /// By hash, under a secret that is drawn anew at each start: the values themselves may be as long as messages, and
+    /// nobody can choose two that share a bucket.
+    buckets: HashMap<u64, Bucket>,
+    hashes: RandomState,
+    swept: u128,
+    /// Of messages without a key.
+    keyless: Bucket,
+    /// Of the keys that found no room.
+    rest: Bucket,
+}
+
+/// When it will be full again: a bucket drained by one message needs one interval. One that is full already is as good as
+/// a new one, so forgetting it changes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket(u128);
+
+impl Bucket {
+    fn take(&mut self, now: u128, interval: u128, ahead: u128) -> bool {
+        let full = self.0.max(now);
+        let passes = full - now <= ahead;
+        if passes {
+            self.0 = full + interval;
+        }
+        passes
+    }
+}
+
+impl RateLimit {
+    /// For all messages together. Without a burst: what passes in a second.
+    ///
+    /// # Errors
+    /// If the rate is not a millionth to a thousand million.
+    pub fn new(per_second: f64, burst: Option<NonZeroU32>) -> Result<Self, String> {
+        let interval = (1e12 / checked(per_second)?).round() as u128;
+        let burst = burst.map_or(per_second.ceil() as u128, |burst| burst.get().into());
+        Ok(RateLimit {
+            interval,
+            ahead: burst.saturating_sub(1) * interval,
+            key: None,
+            started: None,
+            buckets: HashMap::new(),
+            hashes: RandomState::new(),
+            swept: 0,
+            keyless: Bucket::default(),
+            rest: Bucket::default(),
+        })
+    }
+
+    /// For each value here by itself.
+    #[must_use]
+    pub fn by(self, key: Path) -> Self {
+        RateLimit { key: Some(key), ..self }
+    }
+
+    /// The same as [`Filter::keep`] for a message that arrived then. Times that go back count as no time.
+    pub fn keep_at(&mut self, event: &Event<'_>, arrived: Instant) -> bool {
+        let started = *self.started.get_or_insert(arrived);
+        let now = arrived.saturating_duration_since(started).as_nanos() * 1000;
+        let (interval, ahead) = (self.interval, self.ahead);
+        let bucket = match self.key.as_ref().and_then(|key| key.find(event)) {
+            None | Some(Found::Null) => &mut self.keyless,
+            Some(key) => self.bucket(self.hashes.hash_one(key), now),
+        };
+        bucket.take(now, interval, ahead)
+    }
+
+    fn bucket(&mut self, key: u64, now: u128) -> &mut Bucket {
+        if self.buckets.len() >= MAX_KEYS && !self.buckets.contains_key(&key) {
+            if now - self.swept.min(now) < BETWEEN_SWEEPS.as_nanos() * 1000 {
+                return &mut self.rest;
+            }
+            self.swept = now;
+            self.buckets.retain(|_, bucket| bucket.0 > now);
+            if self.buckets.len() >= MAX_KEYS {
+                return &mut self.rest;
+            }
+        }
+        self.buckets.entry(key).or_default()
+    }
+}
+
+impl Filter for RateLimit {
+    fn keep(&mut self, event: &Event<'_>) -> bool {
+        self.keep_at(event, Instant::now())
+    }
+}
+
+impl Configured for RateLimit {
+    type Config = RateLimitConfig;
+    fn open(config: RateLimitConfig) -> Result<Self, String> {
+        Ok(RateLimit { key: config.key, ..RateLimit::new(config.per_second, config.burst)? })
+    }
+}
+
+inventory::submit! {
+    FilterEntry::of::<RateLimit>("rate_limit", &[], include_str!("../example-rate_limit.toml"))
+}
