@@ -3,6 +3,8 @@
 //! - feature `client`: [`client`], one HTTP/1.1 connection to one address, with TLS, compression, time limits and an
 //!   exact verdict on every answer; [`delivery`], which gets a batch through although the peer refuses some of it;
 //!   [`event`], the small steps every mapping of a message to somebody's event needs
+//! - feature `server`: [`server`], which serves routes and bounds connections, heads, bodies and what they expand to; the
+//!   contract of dialects, other people's HTTP interfaces served by the router
 //!
 //! An application that only sends builds no server: the features are separate and none is on by default.
 
@@ -12,8 +14,16 @@ pub mod client;
 pub mod delivery;
 #[cfg(feature = "client")]
 pub mod event;
+#[cfg(feature = "server")]
+pub mod server;
 
 #[cfg(feature = "client")]
 pub use client::{Address, Blocking, Client, Codec, Compress, Connection, Key, Options, Post, Reply, Trouble};
 #[cfg(feature = "client")]
 pub use delivery::{Delivery, Rejected, Taken};
+#[cfg(feature = "server")]
+pub use server::{Content, Counters, Dialect, DialectEntry, Door, Hosts, Refused, Server, ServerLimits};
+
+#[cfg(feature = "server")]
+#[doc(no_inline)]
+pub use axum;

@@ -443,6 +443,7 @@ impl<F: Fs> Core<F> {
         view.window_bytes += bytes;
         if self.options.sync == Sync::Never {
             view.durable = head.end();
+            view.content_durable = view.content_end;
             view.synced = view.written;
             self.durable.store(head.end(), Ordering::Release);
         }

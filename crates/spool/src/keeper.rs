@@ -88,9 +88,9 @@ impl<F: Fs> Core<F> {
 
     fn sync_once(&self) -> Result<(), AppendError> {
         loop {
-            let (end, written, epoch, dirty, broken) = {
+            let (end, content, written, epoch, dirty, broken) = {
                 let view = self.view();
-                (view.end, view.written, view.epoch, view.dirty.clone(), view.broken)
+                (view.end, view.content_end, view.written, view.epoch, view.dirty.clone(), view.broken)
             };
             if broken {
                 let mut writer = self.writer();
@@ -116,6 +116,7 @@ impl<F: Fs> Core<F> {
             view.tally.syncs += 1;
             view.tally.sync_time += began.elapsed();
             view.durable = view.durable.max(end);
+            view.content_durable = view.content_durable.max(content);
             view.synced = view.synced.max(written);
             view.dirty.retain_mut(|one| {
                 let known = dirty.iter().find(|known| known.first == one.first);
@@ -142,6 +143,7 @@ impl<F: Fs> Core<F> {
                 reserved: if low { view.end.saturating_add(RESERVE) } else { reserved },
                 durable: view.durable,
                 content_end: view.content_end,
+                content_durable: view.content_durable,
                 totals: view.totals,
                 slots: view.slots.saved(),
             };

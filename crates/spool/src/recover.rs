@@ -242,10 +242,11 @@ pub(crate) fn open<F: Fs>(fs: F, options: Options) -> Result<(Core<F>, Recovery)
     recovery.fresh = found.state.is_none() && !found.damaged && files.is_empty() && useless.is_empty();
     recovery.state_damaged = !recovery.fresh && (found.damaged || found.state.is_none());
     recovery.clean = found.state.as_ref().is_some_and(|state| state.clean) && !found.damaged;
-    let mut opening = Opening { fs: &fs, known: found.state.as_ref(), recovery, places: BTreeSet::new(), files, scans: Vec::new() };
+    let mut opening = Opening { fs: &fs, known: found.state.as_ref(), recovery, uncertain: Vec::new(), places: BTreeSet::new(), files, scans: Vec::new() };
     let slots = opening.slots();
     opening.look_through(&slots);
     let mut view = opening.view(slots, highest);
+    opening.sync();
     let recovery = opening.recovery;
     view.moved = true;
     let store = Store::new(&fs, &found);
@@ -259,6 +260,8 @@ struct Opening<'a, F: Fs> {
     fs: &'a F,
     known: Option<&'a State>,
     recovery: Recovery,
+    /// What the system has and the disk may not have.
+    uncertain: Vec<Arc<F::File>>,
     /// The damaged places: of which file, and where.
     places: BTreeSet<(u64, u64)>,
     files: Vec<Found<F>>,
@@ -322,6 +325,7 @@ impl<F: Fs> Opening<'_, F> {
             let mut bytes = found.size;
             let mut last = files.get(at + 1).and_then(|next| Some(next.header.as_ref()?.created)).unwrap_or(i64::MIN);
             if let Some(scan) = scans.get(at).and_then(Option::as_ref) {
+                self.uncertain.push(found.file.clone());
                 last = last.max(scan.last);
                 self.note_damage(found, scan);
                 let mut reached = base;
@@ -365,6 +369,14 @@ impl<F: Fs> Opening<'_, F> {
         }
         view.slots = slots;
         view
+    }
+
+    /// A process that was killed leaves messages that the system has and the disk has not. From now on they count as saved.
+    fn sync(&mut self) {
+        let synced = self.uncertain.iter().try_for_each(|file| self.fs.sync(file)).and_then(|()| self.fs.sync_names());
+        if let (Err(error), false) = (synced, self.recovery.fresh) {
+            self.recovery.unreadable.push(format!("what was left cannot be brought to the disk: {error}"));
+        }
     }
 
     /// How many messages each slot had been sent before each file: as its header says, or else reckoned from its neighbours.
@@ -421,7 +433,7 @@ impl<F: Fs> Opening<'_, F> {
     /// What is behind the last whole frame of the last file is cut off. Where that file ends then.
     fn tail(&mut self, found: &Found<F>, scan: &Scan, content_end: u64) -> u64 {
         let bytes = found.size - scan.end;
-        let was_there = self.known.map_or(0, |state| state.durable.min(content_end));
+        let was_there = self.known.map_or(0, |state| state.content_durable);
         let certain = if self.recovery.clean { content_end } else { was_there };
         let lost = certain.saturating_sub(scan.last_id);
         if lost > 0 {

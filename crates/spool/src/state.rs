@@ -25,8 +25,9 @@ pub(crate) struct State {
     pub reserved: u64,
     /// Everything below was on disk.
     pub durable: u64,
-    /// Behind the last message there was.
+    /// Behind the last message there was, and behind the last one that was on disk.
     pub content_end: u64,
+    pub content_durable: u64,
     /// How many messages each slot has been sent.
     pub totals: PerSlot,
     pub slots: Vec<Saved>,
@@ -55,7 +56,8 @@ impl State {
         out.extend_from_slice(MAGIC);
         out.extend(VERSION.to_le_bytes());
         out.extend([0; 4]);
-        for number in [generation, u64::from(self.clean), self.next, self.reserved, self.durable, self.content_end] {
+        let ids = [self.next, self.reserved, self.durable, self.content_end, self.content_durable];
+        for number in [generation, u64::from(self.clean)].into_iter().chain(ids) {
             out.extend(number.to_le_bytes());
         }
         out.extend(self.totals.iter().flat_map(|number| number.to_le_bytes()));
@@ -84,7 +86,8 @@ impl State {
         from.take(16)?;
         let generation = from.u64()?;
         let clean = from.u64()? != 0;
-        let (next, reserved, durable, content_end) = (from.u64()?, from.u64()?, from.u64()?, from.u64()?);
+        let (next, reserved, durable) = (from.u64()?, from.u64()?, from.u64()?);
+        let (content_end, content_durable) = (from.u64()?, from.u64()?);
         let totals = from.per_slot()?;
         let count = from.u32()?;
         let mut slots = Vec::new();
@@ -95,7 +98,7 @@ impl State {
             let name = String::from_utf8(from.take(usize::from(length))?.to_owned()).ok()?;
             slots.push(Saved { slot, required, name, since, committed, base, mark, skipped, lost });
         }
-        Some((generation, State { clean, next, reserved, durable, content_end, totals, slots }))
+        Some((generation, State { clean, next, reserved, durable, content_end, content_durable, totals, slots }))
     }
 }
 
@@ -110,7 +113,7 @@ fn version(bytes: &[u8]) -> Option<u32> {
 }
 
 // Sixty-four of the longest names fit.
-const _: () = assert!(80 + 8 * SLOTS + SLOTS * (3 + 48 + MAX_NAME) <= PLACE);
+const _: () = assert!(96 + 8 * SLOTS + SLOTS * (3 + 48 + MAX_NAME) <= PLACE);
 
 /// What was found of the state.
 #[derive(Debug, Default)]

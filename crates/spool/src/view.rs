@@ -82,8 +82,9 @@ pub(crate) struct View<F: Fs> {
     pub end: u64,
     /// Behind the last message.
     pub content_end: u64,
-    /// Everything below is on disk.
+    /// Everything below is on disk; behind the last message of that.
     pub durable: u64,
+    pub content_durable: u64,
     /// Bytes appended since the spool was opened, and how many of them are on disk.
     pub written: u64,
     pub synced: u64,
@@ -124,6 +125,7 @@ impl<F: Fs> View<F> {
             end,
             content_end,
             durable: end,
+            content_durable: content_end,
             written: 0,
             synced: 0,
             dirty: Vec::new(),

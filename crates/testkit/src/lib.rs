@@ -3,6 +3,7 @@
 //! - [`sample`]: messages that carry their number, and content that breaks careless code
 //! - [`mod@contract`]: the clauses every sender passes against its real receiving end
 //! - [`mod@drive`]: what the client does with a sender's answers
+//! - [`inlet`]: the router's side of an input, which records
 //! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
 //! - [`http`]: a web server that answers by script
 //! - [`mod@python`]: a Python with packages, for clients and servers we must work with
@@ -14,6 +15,7 @@
 pub mod contract;
 pub mod drive;
 pub mod http;
+pub mod inlet;
 pub mod peer;
 pub mod python;
 pub mod sample;
@@ -23,6 +25,7 @@ pub mod stage;
 
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
+pub use inlet::Recorder;
 pub use python::python;
 pub use service::Service;
 pub use settings::{ini_settings, of_example, open, settings};

@@ -1,11 +1,12 @@
-use crate::target::{Broken, Target};
+use crate::format::Format;
+use crate::target::{Broken, Place, Target};
 use metlog_message::Lines;
-use metlog_message::wire::{self, Limits};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};
 use metlog_settings::Size;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Settings of `file`.
@@ -18,7 +19,7 @@ pub struct Config {
     /// Whether what stands in the file stays there when it is opened.
     #[serde(default = "append")]
     pub append: bool,
-    /// `json`: one line per message; `indented`: Metlog's own form.
+    /// `json`: one line per message; `indented`: Metlog's own form; `text`: a line for people.
     #[serde(default, alias = "formatter")]
     pub format: Format,
     /// Whether every batch is on the disk before it counts as sent.
@@ -47,21 +48,10 @@ fn keep() -> usize {
     5
 }
 
-/// How a message looks in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// One line of JSON.
-    #[default]
-    #[serde(alias = "json.dumps", alias = "simplejson.dumps")]
-    Json,
-    /// JSON over many lines, four blanks per level.
-    Indented,
-}
-
 /// Appends batches to a file.
 pub struct FileSender {
     target: Target,
+    path: PathBuf,
     format: Format,
     sync: bool,
     rotate: Option<(u64, usize)>,
@@ -83,32 +73,30 @@ impl FileSender {
         })
     }
 
-    fn indented(&mut self, batch: &Lines) {
+    fn render(&mut self, batch: &Lines) {
         self.text.clear();
         self.ends.clear();
-        let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
         for message in batch.iter() {
-            match wire::read(message, &limits) {
-                Ok(read) => wire::indented(&mut self.text, &read.message),
-                // Whatever it is, it is one line and belongs in the file.
-                Err(_) => self.text.extend_from_slice(message),
-            }
-            self.text.push(b'\n');
+            self.format.write(message, &mut self.text);
             self.ends.push(self.text.len());
         }
     }
 
     fn sync(&mut self) -> Result<(), SendError> {
         let synced = self.target.sync();
-        synced.map_err(|error| SendError::retry(format!("{}: {error}", self.target.path().display())))
+        synced.map_err(|error| SendError::retry(format!("{}: {error}", self.path.display())))
     }
 
     fn rotate_for(&mut self, coming: usize) -> Result<(), SendError> {
         let Some((limit, keep)) = self.rotate else { return Ok(()) };
         let len = self.target.len();
         if len > 0 && len + coming as u64 > limit {
-            let name = self.target.path().display().to_string();
-            self.target.rotate(keep).map_err(|error| SendError::retry(format!("{name} cannot be rotated: {error}")))?;
+            // If it is not held any more, somebody else has just rotated it.
+            let shifted = if self.target.follow() { shift(&self.path, keep) } else { Ok(()) };
+            self.target.let_go();
+            let reopened = shifted.and_then(|()| self.target.reopen());
+            reopened
+                .map_err(|error| SendError::retry(format!("{} cannot be rotated: {error}", self.path.display())))?;
         }
         Ok(())
     }
@@ -116,29 +104,24 @@ impl FileSender {
 
 impl Sender for FileSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
-        let bytes = if self.format == Format::Indented {
-            self.indented(batch);
-            self.text.len()
-        } else {
-            batch.bytes().len()
-        };
+        let json = self.format == Format::Json;
+        if !json {
+            self.render(batch);
+        }
+        let bytes = if json { batch.bytes().len() } else { self.text.len() };
         if bytes == 0 {
             return Ok(());
         }
         self.rotate_for(bytes)?;
-        let result = match self.format {
-            Format::Json => self.target.append(batch.bytes()),
-            Format::Indented => self.target.append(&self.text),
-        };
-        let name = self.target.path().display();
-        result.map_err(|Broken { written, error }| {
-            let done = match self.format {
-                Format::Json => {
-                    batch.bytes().get(..written).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count()
-                }
-                Format::Indented => self.ends.partition_point(|end| *end <= written),
+        let text = if json { batch.bytes() } else { &self.text };
+        self.target.append(text, &self.ends).map_err(|Broken { written, error }| {
+            let done = if json {
+                batch.bytes().get(..written).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count()
+            } else {
+                self.ends.partition_point(|end| *end <= written)
             };
-            SendError::retry_after_first(done.min(batch.len().saturating_sub(1)), format!("{name}: {error}"))
+            let why = format!("{}: {error}", self.path.display());
+            SendError::retry_after_first(done.min(batch.len().saturating_sub(1)), why)
         })?;
         if self.sync {
             // What is not known to be on the disk is written again: twice is better than not at all.
@@ -156,11 +139,9 @@ impl Sender for FileSender {
 impl Configured for FileSender {
     type Config = Config;
     fn open(config: Config) -> Result<Self, String> {
-        let mode = config.mode.strip_prefix("0o").unwrap_or(&config.mode);
-        let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o777);
-        let mode = mode.ok_or_else(|| format!("`mode` is `{}`; expected permissions such as `0640`", config.mode))?;
+        let mode = crate::target::mode(&config.mode)?;
         let path = config.filepath;
-        let opened = Target::open(path.clone(), mode).and_then(|mut target| {
+        let opened = Target::open(Place::At(path.clone()), mode).and_then(|mut target| {
             if !config.append {
                 target.empty()?;
             }
@@ -174,8 +155,25 @@ impl Configured for FileSender {
             }
         })?;
         let rotate = config.rotate_bytes.map(|size| (size.bytes(), config.keep));
-        Ok(FileSender { target, format: config.format, sync: config.sync, rotate, text: Vec::new(), ends: Vec::new() })
+        let (text, ends) = (Vec::new(), Vec::new());
+        Ok(FileSender { target, path, format: config.format, sync: config.sync, rotate, text, ends })
     }
+}
+
+/// Moves `path` to `path.1`, `path.1` to `path.2` and so on, keeping so many.
+fn shift(path: &Path, keep: usize) -> std::io::Result<()> {
+    let numbered = |number: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    for number in (1..keep).rev() {
+        match std::fs::rename(numbered(number), numbered(number + 1)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    if keep == 0 { std::fs::remove_file(path) } else { std::fs::rename(path, numbered(1)) }
 }
 
 inventory::submit! {

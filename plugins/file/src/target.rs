@@ -3,19 +3,32 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often it is looked whether the file still stands at its path: a system call for many batches.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Where a file stands, and how it is got at.
+#[derive(Clone)]
+pub enum Place {
+    /// Where the operator put it.
+    At(PathBuf),
+    /// Where messages put it: at this path beneath a folder that is not left.
+    #[cfg(all(unix, feature = "endpoint"))]
+    Beneath(std::sync::Arc<crate::base::Base>, String),
+}
+
 /// A file that is appended to.
 pub struct Target {
-    path: PathBuf,
+    place: Place,
     mode: u32,
     file: Option<File>,
     looked: Instant,
-    /// Bytes in the file: as last looked at, and our own since.
+    /// Bytes in the file: as last looked at, and our own since. Pipes and devices have none.
     len: u64,
+    regular: bool,
+    /// When it was last written to.
+    touched: SystemTime,
     /// A line was cut short and could not be taken back: the next write begins with a newline.
     torn: bool,
     /// The file's entry in its folder may not be on the disk yet.
@@ -24,7 +37,7 @@ pub struct Target {
 
 /// How far a write came before it failed.
 pub struct Broken {
-    /// Bytes of this write that are in the file.
+    /// Bytes of this write that are in the file and end with a message.
     pub written: usize,
     /// Why no more.
     pub error: std::io::Error,
@@ -32,60 +45,85 @@ pub struct Broken {
 
 impl Target {
     /// Opens or makes the file.
-    pub fn open(path: PathBuf, mode: u32) -> std::io::Result<Self> {
-        let mut target = Target { path, mode, file: None, looked: Instant::now(), len: 0, torn: false, fresh: false };
+    pub fn open(place: Place, mode: u32) -> std::io::Result<Self> {
+        let mut target = Target {
+            place,
+            mode,
+            file: None,
+            looked: Instant::now(),
+            len: 0,
+            regular: true,
+            touched: SystemTime::now(),
+            torn: false,
+            fresh: false,
+        };
         target.reopen()?;
         Ok(target)
     }
 
     /// Empties the file.
+    #[cfg(feature = "sender")]
     pub fn empty(&mut self) -> std::io::Result<()> {
         match &self.file {
             // Pipes and devices hold nothing to throw away.
-            Some(file) if file.metadata()?.is_file() => file.set_len(0)?,
+            Some(file) if self.regular => file.set_len(0)?,
             _ => {}
         }
         (self.len, self.torn) = (0, false);
         Ok(())
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    #[cfg(all(unix, feature = "endpoint"))]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
+    /// Nought for what cannot be rotated.
     pub fn len(&self) -> u64 {
-        self.len
+        if self.regular && self.file.is_some() { self.len } else { 0 }
     }
 
-    fn reopen(&mut self) -> std::io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.mode);
-        let file = options.open(&self.path)?;
+    /// When it was last written to.
+    #[cfg(all(unix, feature = "endpoint"))]
+    pub fn touched(&self) -> SystemTime {
+        self.touched
+    }
+
+    /// Lets go of the file; the next write opens it anew.
+    pub fn let_go(&mut self) {
+        self.file = None;
+    }
+
+    pub fn reopen(&mut self) -> std::io::Result<()> {
+        let file = self.place.append(self.mode)?;
         let about = file.metadata()?;
         self.len = about.len();
+        self.regular = about.is_file();
+        self.touched = about.modified().ok().filter(|_| self.len > 0).unwrap_or_else(SystemTime::now);
         self.looked = Instant::now();
-        self.torn = about.is_file() && ends_amid_line(&self.path, self.len);
+        self.torn = self.regular && ends_amid_line(&self.place, self.len);
         self.fresh = true;
         self.file = Some(file);
         Ok(())
     }
 
-    /// Lets go of the file if it was renamed or removed: whoever rotates it expects a new one at its path.
-    fn follow(&mut self) {
+    /// Lets go of the file if it was renamed or removed: whoever rotates it expects a new one at its path. Says whether
+    /// it is still held.
+    pub fn follow(&mut self) -> bool {
         self.looked = Instant::now();
         if let Some(file) = &self.file {
-            match in_place(file, &self.path) {
+            match self.place.len_of(file) {
                 Some(len) => self.len = len,
                 None => self.file = None,
             }
         }
+        self.file.is_some()
     }
 
-    /// Appends whole lines, with one system call if the system takes them at once. After an error the file ends where
-    /// a line ends, as far as that can be brought about.
-    pub fn append(&mut self, lines: &[u8]) -> Result<(), Broken> {
+    /// Appends whole messages, with one system call if the system takes them at once. After an error the file ends
+    /// where a message ends, as far as that can be brought about: `ends` says where messages of several lines end, for
+    /// messages of one line it is empty.
+    pub fn append(&mut self, text: &[u8], ends: &[usize]) -> Result<(), Broken> {
         if self.looked.elapsed() >= LOOK_EVERY {
             self.follow();
         }
@@ -99,19 +137,19 @@ impl Target {
             *torn = false;
             *len += 1;
         }
+        self.touched = SystemTime::now();
         let mut written = 0;
-        while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = text.get(written..).filter(|rest| !rest.is_empty()) {
             match file.write(rest) {
                 Ok(count) if count > 0 => written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => {
                     let error = result.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
-                    let whole = lines.get(..written).and_then(|done| done.iter().rposition(|byte| *byte == b'\n'));
-                    let whole = whole.map_or(0, |end| end + 1);
-                    // Cutting the torn line off needs no room on the disk. Another process may have appended behind
+                    let whole = whole(text, ends, written);
+                    // Cutting the torn message off needs no room on the disk. Another process may have appended behind
                     // it meanwhile: then its bytes must stay, and ours are ended by a newline later.
                     let ours = *len + written as u64;
-                    let alone = file.metadata().is_ok_and(|about| about.is_file() && about.len() == ours);
+                    let alone = self.regular && file.metadata().is_ok_and(|about| about.len() == ours);
                     let cut = written == whole || (alone && file.set_len(*len + whole as u64).is_ok());
                     *torn = !cut;
                     *len += if cut { whole } else { written } as u64;
@@ -134,57 +172,101 @@ impl Target {
         if std::mem::take(&mut self.fresh) {
             // Without this a power failure may take a new file with it, whole. Not every system lets folders be
             // synced; the file's own bytes are safe in any case.
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+            let _ = self.place.folder().and_then(|folder| folder.sync_all());
         }
         Ok(())
     }
+}
 
-    /// Moves `path` to `path.1`, `path.1` to `path.2` and so on, keeping so many, and begins a new file.
-    pub fn rotate(&mut self, keep: usize) -> std::io::Result<()> {
-        self.follow();
-        if self.file.is_none() {
-            // Somebody else has just done so.
-            return self.reopen();
-        }
-        let numbered = |number: usize| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
-        for number in (1..keep).rev() {
-            match std::fs::rename(numbered(number), numbered(number + 1)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
+/// Permissions as for `chmod`.
+pub fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| format!("`mode` is `{text}`; expected permissions such as `0640`"))
+}
+
+/// How much of what was written is whole messages.
+fn whole(text: &[u8], ends: &[usize], written: usize) -> usize {
+    if let Some(before) = ends.partition_point(|end| *end <= written).checked_sub(1) {
+        return ends.get(before).copied().unwrap_or(0);
+    }
+    let lines = text.get(..written).filter(|_| ends.is_empty());
+    lines.and_then(|done| done.iter().rposition(|byte| *byte == b'\n')).map_or(0, |end| end + 1)
+}
+
+impl Place {
+    fn append(&self, mode: u32) -> std::io::Result<File> {
+        match self {
+            Place::At(path) => {
+                let mut options = OpenOptions::new();
+                options.create(true).append(true);
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+                options.open(path)
+            }
+            #[cfg(all(unix, feature = "endpoint"))]
+            Place::Beneath(base, path) => {
+                use rustix::fs::{Mode, OFlags};
+                base.file(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, Mode::from_bits_retain(mode as _))
             }
         }
-        if keep == 0 {
-            std::fs::remove_file(&self.path)?;
-        } else {
-            std::fs::rename(&self.path, numbered(1))?;
+    }
+
+    fn read(&self) -> std::io::Result<File> {
+        match self {
+            Place::At(path) => File::open(path),
+            #[cfg(all(unix, feature = "endpoint"))]
+            Place::Beneath(base, path) => base.file(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()),
         }
-        self.file = None;
-        self.reopen()
+    }
+
+    /// The folder the file is in, to be synced.
+    pub fn folder(&self) -> std::io::Result<File> {
+        match self {
+            Place::At(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                File::open(folder.unwrap_or(Path::new(".")))
+            }
+            #[cfg(all(unix, feature = "endpoint"))]
+            Place::Beneath(base, path) => base.folder(crate::base::split(path).0, false).map(File::from),
+        }
+    }
+
+    /// The file's size, if it still stands at its path.
+    #[cfg(unix)]
+    fn len_of(&self, file: &File) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt;
+        let open = file.metadata().ok()?;
+        let in_place = match self {
+            Place::At(path) => {
+                std::fs::metadata(path).is_ok_and(|there| (open.dev(), open.ino()) == (there.dev(), there.ino()))
+            }
+            #[cfg(feature = "endpoint")]
+            Place::Beneath(base, path) => crate::base::same(&rustix::fs::fstat(file).ok()?, &base.about(path).ok()?),
+        };
+        in_place.then_some(open.len())
+    }
+
+    #[cfg(not(unix))]
+    fn len_of(&self, file: &File) -> Option<u64> {
+        let Place::At(path) = self;
+        path.exists().then(|| file.metadata().ok())?.map(|about| about.len())
     }
 }
 
-/// The file's size, if it still stands at its path.
-#[cfg(unix)]
-fn in_place(file: &File, path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let (open, there) = (file.metadata().ok()?, std::fs::metadata(path).ok()?);
-    ((open.dev(), open.ino()) == (there.dev(), there.ino())).then_some(open.len())
-}
-
-#[cfg(not(unix))]
-fn in_place(file: &File, path: &Path) -> Option<u64> {
-    path.exists().then(|| file.metadata().ok())?.map(|about| about.len())
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::At(path) => path.display().fmt(f),
+            #[cfg(all(unix, feature = "endpoint"))]
+            Place::Beneath(base, path) => base.path().join(path).display().fmt(f),
+        }
+    }
 }
 
 /// Whether the last line has no end, as after a crash amid a write.
-fn ends_amid_line(path: &Path, len: u64) -> bool {
+fn ends_amid_line(place: &Place, len: u64) -> bool {
     let cut = || -> std::io::Result<bool> {
-        let mut file = File::open(path)?;
+        let mut file = place.read()?;
         file.seek(SeekFrom::Start(len.saturating_sub(1)))?;
         let mut last = [0];
         file.read_exact(&mut last)?;

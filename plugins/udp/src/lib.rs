@@ -1,4 +1,4 @@
-//! `udp`: one datagram per message, to every destination.
+//! `udp`: one datagram per message. The sender sends each to every destination, the input takes what arrives.
 
 #[cfg(feature = "sender")]
 mod burst;
@@ -8,3 +8,14 @@ mod destination;
 mod sender;
 #[cfg(feature = "sender")]
 pub use sender::{Config, UdpSender};
+
+#[cfg(feature = "input")]
+mod drops;
+#[cfg(feature = "input")]
+mod input;
+#[cfg(feature = "input")]
+mod queue;
+#[cfg(feature = "input")]
+mod reader;
+#[cfg(feature = "input")]
+pub use input::{InputConfig, UdpInput};

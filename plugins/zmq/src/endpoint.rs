@@ -7,7 +7,7 @@ pub(crate) fn check(setting: &str, text: &str) -> Result<String, String> {
     parse(setting, text).map(|_| text.trim().to_owned())
 }
 
-/// Whether this is an endpoint one may bind: loopback or a file, because the ZeroMQ implementation under us ends the
+/// Whether this is an endpoint a sender may bind: loopback or a file, because the ZeroMQ implementation under us ends the
 /// whole process when a peer announces an absurdly long frame, and whoever can connect to a bound socket is a peer.
 pub(crate) fn check_bind(setting: &str, text: &str) -> Result<String, String> {
     let near = match parse(setting, text)? {
@@ -22,6 +22,22 @@ pub(crate) fn check_bind(setting: &str, text: &str) -> Result<String, String> {
     Err(format!(
         "`{setting}` is `{}`, which other hosts can reach: with `bind = true` only loopback addresses and `ipc://` \
          are allowed, since any peer could end this process",
+        text.trim()
+    ))
+}
+
+/// An endpoint an input may bind, parsed. What other hosts can reach takes the user's word that this is meant.
+#[cfg(feature = "input")]
+pub(crate) fn check_listen(setting: &str, text: &str, trusted_network: bool) -> Result<Endpoint, String> {
+    let endpoint = parse(setting, text)?;
+    let addresses = crate::listener::addresses(&endpoint);
+    let addresses = addresses.map_err(|error| format!("`{setting}` is `{}`: {error}", text.trim()))?;
+    if trusted_network || addresses.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+        return Ok(endpoint);
+    }
+    Err(format!(
+        "`{setting}` is `{}`, which other hosts can reach, and this ZeroMQ asks nobody who they are: if everyone who can \
+         reach it may send, say `trusted_network = true`; if not, bind 127.0.0.1",
         text.trim()
     ))
 }
@@ -41,7 +57,7 @@ fn parse(setting: &str, text: &str) -> Result<Endpoint, String> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sender"))]
 mod tests {
     use super::*;
 

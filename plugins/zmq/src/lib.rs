@@ -1,7 +1,7 @@
-//! `zmq`: Metlog over ZeroMQ, its senders `zmq_pub` and `zmq_handshake_pub`.
+//! `zmq`: Metlog over ZeroMQ: its senders `zmq_pub` and `zmq_handshake_pub`, and the input `zmq`.
 //!
 //! Metlog's wire is one single-frame message per message: compact JSON, no topic, the client connects and the router
-//! binds. The sockets are `zeromq`'s; what that crate lacks is made up for here, each in one module:
+//! binds. The senders' sockets are `zeromq`'s; what that crate lacks is made up for here, each in one module:
 //!
 //! - `frames`: batches cut so that what is in hand is bounded in messages and in bytes
 //! - `peers`: whether anybody is connected, which an XPUB socket does not say
@@ -14,12 +14,21 @@
 //! of 100,000 messages that it silently drops from when they are full and silently forgets when it closes, and it
 //! keeps to itself whether anybody has subscribed; its XPUB writes each message to the connection before it returns
 //! and hands subscriptions over.
+//!
+//! The input speaks ZMTP itself to whoever connects to it, because that crate ends the process when a peer announces an
+//! absurd frame, hangs up on heartbeats, waits for ever for a handshake, and does not know the versions that Metlog's
+//! clients of old speak:
+//!
+//! - `session`: the protocol, from bytes to messages, which opens nothing
+//! - `connection`: one peer, from greeting to end
+//! - `listener`: lets peers in; `roster`: how many
+//! - `dial`: the other way round, we connect: there the socket is `zeromq`'s, towards a peer the configuration names
+//! - `arrival`: what a frame means to the router
 
 #[cfg(feature = "sender")]
 mod board;
 #[cfg(feature = "sender")]
 mod echo;
-#[cfg(feature = "sender")]
 mod endpoint;
 #[cfg(feature = "sender")]
 mod frames;
@@ -40,3 +49,20 @@ mod zmq_pub;
 pub use handshake_pub::{HandshakeConfig, ZmqHandshakePubSender};
 #[cfg(feature = "sender")]
 pub use zmq_pub::{PubConfig, WhenDown, ZmqPubSender};
+
+#[cfg(feature = "input")]
+mod arrival;
+#[cfg(feature = "input")]
+mod connection;
+#[cfg(feature = "input")]
+mod dial;
+#[cfg(feature = "input")]
+mod input;
+#[cfg(feature = "input")]
+mod listener;
+#[cfg(feature = "input")]
+mod roster;
+#[cfg(feature = "input")]
+mod session;
+#[cfg(feature = "input")]
+pub use input::{InputConfig, Kind, ZmqInput};

@@ -32,54 +32,67 @@ impl Stream {
 
     /// Takes what came, and gives what is whole.
     pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(Cut<'_>)) {
-        if self.long {
-            return self.feed_long(bytes, &mut each);
+        while !bytes.is_empty() {
+            bytes = if self.long { self.long_way(bytes, &mut each) } else { self.lines(bytes, &mut each) };
         }
-        if !self.carry.is_empty() {
-            let end = memchr(b'\n', bytes);
-            let (line, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len())).unwrap_or((bytes, &[]));
-            self.carry.extend_from_slice(line);
-            if end.is_none() || !is_whole(&self.carry) || self.carry.len() > self.limit {
-                return self.carried(rest, &mut each);
-            }
-            each(Cut::Message(&self.carry));
-            self.carry.clear();
-            bytes = rest.get(1..).unwrap_or_default();
-        }
+    }
+
+    /// Line by line, up to what is no message on a line of its own. What is left goes the long way.
+    fn lines<'a>(&mut self, mut bytes: &'a [u8], each: &mut impl FnMut(Cut<'_>)) -> &'a [u8] {
         while let Some(end) = memchr(b'\n', bytes) {
-            let Some(line) = bytes.get(..end) else { break };
-            if is_whole(line) && end <= self.limit {
+            let (line, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+            let rest = rest.get(1..).unwrap_or_default();
+            if !self.carry.is_empty() {
+                self.carry.extend_from_slice(line);
+                if !self.fits(&self.carry) {
+                    // The newline goes along, since it ends a line also there.
+                    self.carry.push(b'\n');
+                    self.carry_on(each);
+                    return rest;
+                }
+                each(Cut::Message(&self.carry));
+                self.carry.clear();
+            } else if self.fits(line) {
                 each(Cut::Message(line));
             } else if !line.trim_ascii().is_empty() {
-                return self.feed_long(bytes, &mut each);
+                self.long = true;
+                return bytes;
             }
-            bytes = bytes.get(end + 1..).unwrap_or_default();
+            bytes = rest;
         }
         self.carry.extend_from_slice(bytes);
-        self.carried(&[], &mut each);
-    }
-
-    /// The carried line goes the long way if it may be whole without its newline, or is no line of ours.
-    fn carried(&mut self, rest: &[u8], each: &mut impl FnMut(Cut<'_>)) {
-        if !rest.is_empty() || self.carry.len() > self.limit || self.carry.last() == Some(&b'}') {
-            let carry = std::mem::take(&mut self.carry);
-            self.feed_long(&carry, each);
-            if !rest.is_empty() {
-                self.feed_long(rest, each);
-            }
-            if !self.long {
-                self.carry = carry;
-                self.carry.clear();
-            }
+        // Perhaps it is whole and no newline will come, perhaps it is too long: the long way tells.
+        if self.carry.len() > self.limit || self.carry.last() == Some(&b'}') {
+            self.carry_on(each);
         }
+        &[]
     }
 
-    fn feed_long(&mut self, bytes: &[u8], each: &mut impl FnMut(Cut<'_>)) {
-        self.splitter.push(bytes);
+    fn fits(&self, line: &[u8]) -> bool {
+        line.len() <= self.limit && is_whole(line)
+    }
+
+    /// What was carried goes the long way.
+    fn carry_on(&mut self, each: &mut impl FnMut(Cut<'_>)) {
+        let mut carry = std::mem::take(&mut self.carry);
+        let mut rest = carry.as_slice();
+        while !rest.is_empty() {
+            rest = self.long_way(rest, each);
+        }
+        carry.clear();
+        self.carry = carry;
+    }
+
+    /// A line at a time, until a message ends with a line. What is left may go the short way again.
+    fn long_way<'a>(&mut self, bytes: &'a [u8], each: &mut impl FnMut(Cut<'_>)) -> &'a [u8] {
+        let end = memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
+        let (line, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+        self.splitter.push(line);
         while let Some(piece) = self.splitter.next_piece() {
             give(piece, each);
         }
         self.long = !self.splitter.is_between();
+        rest
     }
 
     /// Gives what is left at the end of the stream, whole or not.

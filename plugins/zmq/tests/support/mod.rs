@@ -1,6 +1,7 @@
 //! What the tests of this plugin share: routers to send to, and senders made as a configuration makes them.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod client;
 pub mod peer;
 
 use metlog_message::Lines;

@@ -40,8 +40,10 @@ fn main() -> ExitCode {
     let value = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
     let messages = value("--messages").and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let sync = value("--sync").map_or("ack", String::as_str);
-    let rows: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| work::ROWS.contains(argument)).collect();
-    let rows = if rows.is_empty() { work::ROWS.to_vec() } else { rows };
+    let mut rows = work::ROWS.to_vec();
+    if arguments.iter().any(|argument| work::ROWS.contains(&argument.as_str())) {
+        rows.retain(|row| arguments.iter().any(|argument| argument == row));
+    }
 
     println!("{}; load {}; {messages} messages a row, spool.sync = {sync}", metlog_bench::machine::processor(), metlog_bench::machine::load());
     println!("| work | who | CPU us/msg | msgs/s of one processor | wall msgs/s | lost | wrong | MiB idle / peak |");
