@@ -158,12 +158,12 @@ impl<F: Fs> Core<F> {
         Ok(Appended { first_id: first, next_id: next })
     }
 
-    /// Counts a damaged place, once however many readers come past, and keeps its bytes.
-    pub fn note_damage(&self, segment: &Segment, file: &F::File, from: u64, to: u64, messages: u64) {
+    /// Counts a damaged place, once however many readers come past, and keeps its bytes. False: it was known.
+    pub fn note_damage(&self, segment: &Segment, file: &F::File, from: u64, to: u64, messages: u64) -> bool {
         let mut view = self.view();
         // A bound: who has so many damaged places does not need them told apart.
         if view.tally.places.len() >= 4096 || !view.tally.places.insert((segment.first, from)) {
-            return;
+            return false;
         }
         view.tally.damaged_bytes += to - from;
         view.tally.damaged_messages += messages;
@@ -174,6 +174,7 @@ impl<F: Fs> Core<F> {
         if room {
             crate::recover::quarantine(&self.fs, &segment.name, file, from, to);
         }
+        true
     }
 
     /// Waits until nothing is in the way of a batch, and takes the end of the journal.
@@ -443,7 +444,6 @@ impl<F: Fs> Core<F> {
         view.window_bytes += bytes;
         if self.options.sync == Sync::Never {
             view.durable = head.end();
-            view.content_durable = view.content_end;
             view.synced = view.written;
             self.durable.store(head.end(), Ordering::Release);
         }

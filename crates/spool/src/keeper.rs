@@ -5,7 +5,7 @@ use crate::desk::{Ask, Order, Outcome};
 use crate::fs::Fs;
 use crate::journal::{Core, RESERVE};
 use crate::options::{AppendError, Sync};
-use crate::state::State;
+use crate::state::{MOST_PLACES, State};
 use crate::view::Placed;
 use metlog_message::Timestamp;
 use std::sync::PoisonError;
@@ -146,6 +146,7 @@ impl<F: Fs> Core<F> {
                 content_durable: view.content_durable,
                 totals: view.totals,
                 slots: view.slots.saved(),
+                places: view.tally.places.iter().take(MOST_PLACES).copied().collect(),
             };
             (state, low)
         };

@@ -192,7 +192,7 @@ impl<F: Fs> Reader<F> {
         if floor <= self.position {
             return;
         }
-        slot.gap(floor, 0, mark.saturating_sub(self.seen));
+        slot.gap(floor, 0, mark.saturating_sub(self.seen), false);
         (self.position, self.seen) = (floor, mark);
         self.trail.push_back(Footprint { start: floor, end: floor, before: mark, after: mark });
         self.segment = None;
@@ -203,7 +203,7 @@ impl<F: Fs> Reader<F> {
         let (end, total) = (view.end, view.total(self.slot as usize));
         let Some(slot) = view.slots.get_mut(self.slot as usize) else { return };
         if self.seen < total && self.position == end {
-            slot.gap(end, total - self.seen, 0);
+            slot.gap(end, total - self.seen, 0, false);
         }
         self.seen = total;
     }
@@ -219,7 +219,7 @@ impl<F: Fs> Reader<F> {
         }
         let wanted = segment.wanted.get(self.slot as usize).copied().unwrap_or(0);
         if let Some(slot) = view.slots.get_mut(self.slot as usize) {
-            slot.gap(segment.first, wanted.saturating_sub(self.seen), 0);
+            slot.gap(segment.first, wanted.saturating_sub(self.seen), 0, true);
         }
         self.seen = wanted;
     }
@@ -379,6 +379,7 @@ impl<F: Fs> Reader<F> {
                 let next = next.unwrap_or(located.below);
                 let missing = next.saturating_sub(before);
                 walk.expected = next.max(before);
+                self.position = self.position.max(next);
                 Ok(self.damaged(core, &located.segment, walk, (from, to), missing))
             }
             Step::Frame(head) => self.frame(core, walk, located, head),
@@ -396,6 +397,7 @@ impl<F: Fs> Reader<F> {
         if missing > 0 && walk.expected <= self.position {
             // The frames before are gone without a trace, which a damaged header could not do.
             walk.expected = head.first;
+            self.position = head.first;
             return Ok(self.damaged(core, &located.segment, walk, (walk.at, walk.at), missing));
         }
         if head.end() <= self.position || head.any & bit(self.slot) == 0 {
@@ -426,7 +428,9 @@ impl<F: Fs> Reader<F> {
         messages: u64,
     ) -> Result<Look, ReadError> {
         self.failures = 0;
-        core.note_damage(segment, &walk.file, from, to, messages);
+        if !core.note_damage(segment, &walk.file, from, to, messages) {
+            return Ok(Look::Again);
+        }
         Err(ReadError::Damaged { place: format!("{}, byte {from}", segment.name), bytes: to - from, messages })
     }
 

@@ -5,7 +5,7 @@ use crate::fs::{Fs, QUARANTINE};
 use crate::journal::Core;
 use crate::options::{OpenError, Options};
 use crate::segment::{Head, Header, MAX_HEADER, NoHeader, PerSlot, Step, Walk, id_in, slots_of, unpack};
-use crate::slots::{Gap, Slot, Slots};
+use crate::slots::{Slot, Slots};
 use crate::state::{self, State, Store, write_all};
 use crate::view::{NONE, Placed, Segment, View, add, subtract};
 use metlog_message::{Batch, Timestamp};
@@ -73,12 +73,22 @@ pub(crate) struct Scan {
     pub counts: PerSlot,
     pub before: PerSlot,
     pub last: i64,
-    /// From, to, messages: places with whole frames behind them.
-    pub damage: Vec<(u64, u64, u64)>,
+    /// Damaged places with whole frames behind them.
+    pub damage: Vec<Hole>,
     /// Messages in frames behind the last whole one, as far as their heads tell.
     pub torn: u64,
     pub salt: Option<u32>,
     pub first_id: Option<u64>,
+}
+
+/// A place where frames are missing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole {
+    pub from: u64,
+    pub to: u64,
+    /// The first message missing, and how many.
+    pub id: u64,
+    pub messages: u64,
 }
 
 /// Looks through a file's frames; `below`: ids from here on are not valid in it.
@@ -123,10 +133,9 @@ pub(crate) fn scan<F: Fs>(
                     continue;
                 }
                 let missing = head.first.saturating_sub(scan.last_id);
-                match bad.take() {
-                    Some((from, _)) => scan.damage.push((from, at, missing)),
-                    None if missing > 0 => scan.damage.push((at, at, missing)),
-                    None => {}
+                let from = bad.take().map_or(at, |(from, _)| from);
+                if from < at || missing > 0 {
+                    scan.damage.push(Hole { from, to: at, id: scan.last_id, messages: missing });
                 }
                 note(&mut scan, &head, &batch, cursors);
                 scan.end = walk.at;
@@ -236,13 +245,18 @@ pub(crate) fn open<F: Fs>(fs: F, options: Options) -> Result<(Core<F>, Recovery)
         return Err(OpenError::Io { why });
     }
     let (files, useless, highest) = find(&fs, &mut recovery)?;
-    for name in &useless {
-        set_aside(&fs, name, &mut recovery);
-    }
     recovery.fresh = found.state.is_none() && !found.damaged && files.is_empty() && useless.is_empty();
     recovery.state_damaged = !recovery.fresh && (found.damaged || found.state.is_none());
     recovery.clean = found.state.as_ref().is_some_and(|state| state.clean) && !found.damaged;
-    let mut opening = Opening { fs: &fs, known: found.state.as_ref(), recovery, uncertain: Vec::new(), places: BTreeSet::new(), files, scans: Vec::new() };
+    let known = found.state.as_ref();
+    let mut places: BTreeSet<_> = known.map(|state| state.places.iter().copied().collect()).unwrap_or_default();
+    places.retain(|(of, _)| files.iter().any(|found| found.first == *of));
+    let uncertain = Vec::new();
+    let mut opening = Opening { fs: &fs, known, recovery, uncertain, places, files, scans: Vec::new() };
+    for name in &useless {
+        opening.set_aside(name);
+    }
+    opening.drop_empty();
     let slots = opening.slots();
     opening.look_through(&slots);
     let mut view = opening.view(slots, highest);
@@ -270,6 +284,42 @@ struct Opening<'a, F: Fs> {
 }
 
 impl<F: Fs> Opening<'_, F> {
+    /// Puts a file without a whole frame out of the way. One that was just being begun is nothing to keep.
+    fn set_aside(&mut self, name: &str) {
+        let size = self.fs.open(name).and_then(|file| self.fs.size(&file)).unwrap_or(u64::MAX);
+        if size == 0 || id_in(name).is_some_and(|id| id >= self.was_there()) {
+            self.recovery.torn_bytes += size;
+            // If it stays it is in nobody's way.
+            let _ = self.fs.remove(name);
+            return;
+        }
+        self.recovery.damaged_bytes += size;
+        let kept = format!("{QUARANTINE}/{name}-{}", Timestamp::now().nanos());
+        if self.fs.rename(name, &kept).is_ok() {
+            self.recovery.quarantined.push(kept);
+        }
+    }
+
+    /// Behind the last message that certainly was on disk.
+    fn was_there(&self) -> u64 {
+        match self.known {
+            Some(state) if self.recovery.clean => state.content_end,
+            Some(state) => state.content_durable,
+            None if self.recovery.fresh => 0,
+            None => u64::MAX,
+        }
+    }
+
+    /// The last file is one with a message in it.
+    fn drop_empty(&mut self) {
+        let empty = |found: &mut Found<F>| scan(self.fs, found, u64::MAX, &NONE, |_| ()).frames == 0;
+        let mut useless = Vec::new();
+        while let Some(found) = self.files.pop_if(empty) {
+            useless.push(found.name);
+        }
+        useless.iter().for_each(|name| self.set_aside(name));
+    }
+
     /// The cursors as they were saved; if they are lost, as the newest header knows them, at the beginning.
     fn slots(&mut self) -> Slots {
         let mut slots = Slots::new();
@@ -320,6 +370,7 @@ impl<F: Fs> Opening<'_, F> {
         let scans = std::mem::take(&mut self.scans);
         let count = files.len();
         let mut known_lost: Vec<(usize, PerSlot)> = Vec::new();
+        let mut before = None;
         for (at, found) in files.iter().enumerate() {
             let base = bases.get(at).copied().unwrap_or(NONE);
             let mut bytes = found.size;
@@ -331,7 +382,7 @@ impl<F: Fs> Opening<'_, F> {
                 let mut reached = base;
                 add(&mut reached, &scan.counts);
                 if at + 1 == count {
-                    bytes = self.tail(found, scan, content_end);
+                    bytes = self.tail(found, scan);
                     content_end = if self.recovery.clean { content_end.max(scan.last_id) } else { scan.last_id };
                     totals = if self.recovery.clean { most(&totals, &reached) } else { reached };
                 } else if let Some(next) = files.get(at + 1) {
@@ -346,12 +397,13 @@ impl<F: Fs> Opening<'_, F> {
             let segment = Segment {
                 name: found.name.clone(),
                 first: found.first,
-                follows: header.map_or(found.first, |header| header.follows),
+                follows: header.map_or(before.unwrap_or(found.first), |header| header.follows),
                 wanted: base,
                 salt: found.salt,
                 created: header.map_or(last, |header| header.created),
                 start: found.start,
             };
+            before = scans.get(at).and_then(Option::as_ref).map(|scan| scan.last_id);
             placed.push(Placed { segment: Arc::new(segment), bytes, last });
         }
         let next = self.next_id(highest, content_end);
@@ -402,10 +454,8 @@ impl<F: Fs> Opening<'_, F> {
     }
 
     fn note_damage(&mut self, found: &Found<F>, scan: &Scan) {
-        for (from, to, messages) in &scan.damage {
-            self.recovery.damaged_bytes += to - from;
-            self.recovery.damaged_messages += messages;
-            self.keep(found, *from, *to);
+        for hole in &scan.damage {
+            self.missing(found, (hole.from, hole.to), hole.id, hole.messages, hole.messages);
         }
         if found.header.is_none() {
             self.recovery.headers_rebuilt += 1;
@@ -414,36 +464,39 @@ impl<F: Fs> Opening<'_, F> {
 
     /// What is behind the last whole frame of a file that is not the last one.
     fn lost_behind(&mut self, found: &Found<F>, scan: &Scan, next: &Found<F>) {
-        let messages = follows(next).saturating_sub(scan.last_id).min(next.first - scan.last_id.min(next.first));
-        let durable = self.known.map_or(u64::MAX, |state| state.durable);
-        if messages == 0 {
+        // Where the next one's header is lost nobody knows whether the ids between have been messages.
+        let messages = next.header.as_ref().map_or(0, |header| header.follows.saturating_sub(scan.last_id));
+        if messages > 0 || found.size > scan.end {
+            self.missing(found, (scan.end, found.size), scan.last_id, messages, messages);
+        }
+    }
+
+    /// Counts a place without whole frames: damage if its messages had been on disk, otherwise merely torn.
+    fn missing(&mut self, found: &Found<F>, (from, to): (u64, u64), id: u64, lost: u64, torn: u64) {
+        if !self.places.insert((found.first, from)) {
             return;
         }
-        if scan.last_id < durable {
-            self.recovery.damaged_bytes += found.size - scan.end;
-            self.recovery.damaged_messages += messages;
-            self.keep(found, scan.end, found.size);
+        if id < self.was_there() {
+            self.recovery.damaged_bytes += to - from;
+            self.recovery.damaged_messages += lost;
+            self.keep(found, from, to);
         } else {
-            self.recovery.torn_bytes += found.size - scan.end;
-            self.recovery.torn_messages += messages;
-            self.places.insert((found.first, scan.end));
+            self.recovery.torn_bytes += to - from;
+            self.recovery.torn_messages += torn;
         }
     }
 
     /// What is behind the last whole frame of the last file is cut off. Where that file ends then.
-    fn tail(&mut self, found: &Found<F>, scan: &Scan, content_end: u64) -> u64 {
+    fn tail(&mut self, found: &Found<F>, scan: &Scan) -> u64 {
         let bytes = found.size - scan.end;
-        let was_there = self.known.map_or(0, |state| state.content_durable);
-        let certain = if self.recovery.clean { content_end } else { was_there };
-        let lost = certain.saturating_sub(scan.last_id);
-        if lost > 0 {
-            self.recovery.damaged_bytes += bytes;
-            self.recovery.damaged_messages += lost;
-            self.recovery.torn_messages += scan.torn.saturating_sub(lost);
-            self.keep(found, scan.end, found.size);
-        } else {
-            self.recovery.torn_bytes += bytes;
-            self.recovery.torn_messages += scan.torn;
+        let certain = match self.known {
+            Some(state) if self.recovery.clean => state.content_end,
+            Some(state) => state.content_durable,
+            // Its heads are all that tells.
+            None => scan.last_id + scan.torn,
+        };
+        if bytes > 0 || certain > scan.last_id {
+            self.missing(found, (scan.end, found.size), scan.last_id, certain.saturating_sub(scan.last_id), scan.torn);
         }
         if bytes > 0 && self.fs.cut(&found.file, scan.end).is_err() {
             // Then it is found once more at the next start.
@@ -498,6 +551,8 @@ impl<F: Fs> Opening<'_, F> {
             }
             slot.base = slot.base.min(slot.mark);
             slot.floor = (slot.committed, slot.mark);
+            let committed = slot.committed;
+            slot.gaps.retain(|gap| gap.at > committed);
             self.expect_gaps(view, slot, number, at, scans, known_lost);
         }
     }
@@ -521,15 +576,12 @@ impl<F: Fs> Opening<'_, F> {
             } else {
                 of(lost)
             };
-            if lost > 0 {
-                slot.gaps.push(Gap { at: end, lost, skipped: 0, lasting: true });
-            }
+            slot.gap(end, lost, 0, true);
         }
     }
 
     /// Keeps damaged bytes.
     fn keep(&mut self, found: &Found<F>, from: u64, to: u64) {
-        self.places.insert((found.first, from));
         if let Some(name) = quarantine(self.fs, &found.name, &found.file, from, to) {
             self.recovery.quarantined.push(name);
         }
@@ -547,6 +599,7 @@ fn settle_at(slot: &mut Slot, mark: u64) {
     slot.mark = mark;
     slot.base = slot.base.min(mark);
     slot.floor = (slot.committed, slot.mark);
+    slot.gaps.retain(|gap| gap.at > slot.committed);
 }
 
 /// Behind the last message before a file.
@@ -558,20 +611,6 @@ fn most(a: &PerSlot, b: &PerSlot) -> PerSlot {
     let mut most = *a;
     most.iter_mut().zip(b).for_each(|(most, b)| *most = (*most).max(*b));
     most
-}
-
-/// Puts a file that is no use out of the way. An empty one is just that.
-fn set_aside<F: Fs>(fs: &F, name: &str, recovery: &mut Recovery) {
-    let empty = fs.open(name).and_then(|file| fs.size(&file)).is_ok_and(|size| size == 0);
-    if empty {
-        // If it stays it is in nobody's way.
-        let _ = fs.remove(name);
-        return;
-    }
-    let kept = format!("{QUARANTINE}/{name}-{}", Timestamp::now().nanos());
-    if fs.rename(name, &kept).is_ok() {
-        recovery.quarantined.push(kept);
-    }
 }
 
 /// Copies damaged bytes to where nobody minds them. `None`: they are there already, or there is no room for them.

@@ -33,7 +33,7 @@ pub(crate) struct Gap {
     pub at: u64,
     pub lost: u64,
     pub skipped: u64,
-    /// Known since the spool was opened, so a reader that starts over keeps it.
+    /// That id begins a file, whose header will tell again: it can be kept when a reader starts over, and saved.
     pub lasting: bool,
 }
 
@@ -97,14 +97,14 @@ impl Slot {
     }
 
     /// Notes that messages before this id are not there; what was known about the same place is replaced.
-    pub fn gap(&mut self, at: u64, lost: u64, skipped: u64) {
+    pub fn gap(&mut self, at: u64, lost: u64, skipped: u64, lasting: bool) {
         self.gaps.retain(|gap| gap.at != at);
         if at <= self.committed {
             self.mark += lost + skipped;
             self.lost += lost;
             self.skipped += skipped;
         } else if lost + skipped > 0 {
-            self.gaps.push(Gap { at, lost, skipped, lasting: false });
+            self.gaps.push(Gap { at, lost, skipped, lasting });
         }
     }
 
@@ -137,6 +137,7 @@ impl Slot {
             mark: copy.mark,
             skipped: copy.skipped,
             lost: copy.lost,
+            gaps: copy.gaps.iter().filter(|gap| gap.lasting && gap.skipped == 0).map(|gap| (gap.at, gap.lost)).collect(),
         }
     }
 
@@ -148,6 +149,7 @@ impl Slot {
             base: saved.base,
             skipped: saved.skipped,
             lost: saved.lost,
+            gaps: saved.gaps.iter().map(|(at, lost)| Gap { at: *at, lost: *lost, skipped: 0, lasting: true }).collect(),
             ..Slot::new(&saved.name, saved.required, saved.committed, saved.mark)
         }
     }

@@ -12,7 +12,7 @@ const NEW: &str = "state.new";
 const MAGIC: &[u8; 8] = b"METLOGST";
 const VERSION: u32 = 1;
 /// Bytes of one place.
-pub(crate) const PLACE: usize = 32 * 1024;
+pub(crate) const PLACE: usize = 64 * 1024;
 
 /// The state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,14 @@ pub(crate) struct State {
     /// How many messages each slot has been sent.
     pub totals: PerSlot,
     pub slots: Vec<Saved>,
+    /// Places without whole frames that have been counted: the file's first id, and where.
+    pub places: Vec<(u64, u64)>,
 }
+
+/// So many such places are remembered; others are counted anew at each start.
+pub(crate) const MOST_PLACES: usize = 256;
+/// So many gaps of a slot; a reader finds the others.
+const MOST_GAPS: usize = 32;
 
 /// One slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub(crate) struct Saved {
     pub mark: u64,
     pub skipped: u64,
     pub lost: u64,
+    /// Messages missing ahead of it: before which id, and how many.
+    pub gaps: Vec<(u64, u64)>,
 }
 
 impl State {
@@ -68,6 +77,14 @@ impl State {
                 out.extend(number.to_le_bytes());
             }
             out.extend_from_slice(slot.name.as_bytes());
+            let gaps = slot.gaps.get(..MOST_GAPS).unwrap_or(&slot.gaps);
+            out.push(gaps.len() as u8);
+            gaps.iter().for_each(|gap| out.extend([gap.0, gap.1].into_iter().flat_map(u64::to_le_bytes)));
+        }
+        out.extend((self.places.len() as u32).to_le_bytes());
+        for (first, from) in &self.places {
+            out.extend(first.to_le_bytes());
+            out.extend(from.to_le_bytes());
         }
         let length = (out.len() + 4) as u32;
         if let Some(place) = out.get_mut(12..16) {
@@ -96,9 +113,17 @@ impl State {
             let (since, committed, base, mark) = (from.u64()?, from.u64()?, from.u64()?, from.u64()?);
             let (skipped, lost) = (from.u64()?, from.u64()?);
             let name = String::from_utf8(from.take(usize::from(length))?.to_owned()).ok()?;
-            slots.push(Saved { slot, required, name, since, committed, base, mark, skipped, lost });
+            let mut gaps = Vec::new();
+            for _ in 0..from.u8()? {
+                gaps.push((from.u64()?, from.u64()?));
+            }
+            slots.push(Saved { slot, required, name, since, committed, base, mark, skipped, lost, gaps });
         }
-        Some((generation, State { clean, next, reserved, durable, content_end, content_durable, totals, slots }))
+        let mut places = Vec::new();
+        for _ in 0..from.u32()?.min(MOST_PLACES as u32) {
+            places.push((from.u64()?, from.u64()?));
+        }
+        Some((generation, State { clean, next, reserved, durable, content_end, content_durable, totals, slots, places }))
     }
 }
 
@@ -113,7 +138,7 @@ fn version(bytes: &[u8]) -> Option<u32> {
 }
 
 // Sixty-four of the longest names fit.
-const _: () = assert!(96 + 8 * SLOTS + SLOTS * (3 + 48 + MAX_NAME) <= PLACE);
+const _: () = assert!(96 + 8 * SLOTS + SLOTS * (4 + 48 + MAX_NAME + 16 * MOST_GAPS) + 16 * MOST_PLACES <= PLACE);
 
 /// What was found of the state.
 #[derive(Debug, Default)]

@@ -196,6 +196,7 @@ impl<F: Fs> View<F> {
         self.bytes = self.bytes.saturating_sub(placed.bytes);
         let first = placed.segment.first;
         self.dirty.retain(|dirty| dirty.first != first);
+        self.tally.places.retain(|(of, _)| *of != first);
         Some(placed)
     }
 }

@@ -10,6 +10,7 @@
 //! - [`mod@settings`]: settings of plugins from text and from their examples
 //! - [`service`]: a neighbour's web service, played for the contract
 //! - [`stage`]: a stand-in for the client around one method
+//! - [`victorialogs`]: VictoriaLogs, played with what it loses behind its 200
 //! - [`eventually`]: waiting without sleeping too long
 
 pub mod contract;
@@ -22,6 +23,7 @@ pub mod sample;
 pub mod service;
 pub mod settings;
 pub mod stage;
+pub mod victorialogs;
 
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};

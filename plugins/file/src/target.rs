@@ -172,7 +172,7 @@ impl Target {
         if std::mem::take(&mut self.fresh) {
             // Without this a power failure may take a new file with it, whole. Not every system lets folders be
             // synced; the file's own bytes are safe in any case.
-            let _ = self.place.folder().and_then(|folder| folder.sync_all());
+            let _ = self.place.sync_folders();
         }
         Ok(())
     }
@@ -219,15 +219,24 @@ impl Place {
         }
     }
 
-    /// The folder the file is in, to be synced.
-    pub fn folder(&self) -> std::io::Result<File> {
+    /// Syncs the folders that may be as new as the file.
+    fn sync_folders(&self) -> std::io::Result<()> {
         match self {
             Place::At(path) => {
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                File::open(folder.unwrap_or(Path::new(".")))
+                File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
             }
             #[cfg(all(unix, feature = "endpoint"))]
-            Place::Beneath(base, path) => base.folder(crate::base::split(path).0, false).map(File::from),
+            Place::Beneath(base, path) => {
+                let mut folder = crate::base::split(path).0;
+                loop {
+                    rustix::fs::fsync(base.folder(folder, false)?)?;
+                    if folder.is_empty() {
+                        return Ok(());
+                    }
+                    folder = crate::base::split(folder).0;
+                }
+            }
         }
     }
 

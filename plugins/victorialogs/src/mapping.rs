@@ -3,13 +3,14 @@
 //! The table is in the README.
 
 use metlog_message::{Fields, Message, Timestamp, Value};
+use metlog_settings::{Size, Span};
 use std::collections::HashSet;
 
 /// The server drops rows with more fields (`-insert.maxFieldsPerLine`), and answers 200.
 pub const MAX_FIELDS: usize = 1000;
 
 /// A longer name makes the server give up on the object that holds it.
-const MAX_NAME: usize = 128;
+pub(crate) const MAX_NAME: usize = 128;
 
 /// Nanoseconds of earlier times look like another unit to the server, or like "now".
 const FIRST_SECOND: f64 = 365.0 * 86400.0;
@@ -51,42 +52,62 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// As the settings say.
+    pub(crate) fn of(line: Size, past: Span, future: Span) -> Self {
+        Limits {
+            line: usize::try_from(line.bytes()).unwrap_or(usize::MAX),
+            past: past.duration().as_secs_f64(),
+            future: future.duration().as_secs_f64(),
+        }
+    }
+
+    /// Whether the server keeps what was written at this moment. `now` is in seconds since 1970.
+    pub(crate) fn check_time(&self, moment: Timestamp, now: f64) -> Result<(), String> {
+        let at = seconds(moment);
+        let days = |seconds: f64| seconds / 86400.0;
+        if at < now - self.past {
+            return Err(format!(
+                "its timestamp {moment} is more than {:.1} days old, and the server drops such messages without a \
+                 word; if it keeps them longer (`-retentionPeriod`), say so in `retention`",
+                days(self.past)
+            ));
+        }
+        if at > now + self.future {
+            return Err(format!(
+                "its timestamp {moment} is more than {:.1} days ahead, and the server drops such messages without a \
+                 word; if it allows more (`-futureRetention`), say so in `future_retention`",
+                days(self.future)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the server takes a line of this length.
+    pub(crate) fn check_length(&self, bytes: usize) -> Result<(), String> {
+        if bytes < self.line {
+            return Ok(());
+        }
+        Err(format!(
+            "it is {bytes} bytes long, and the server drops lines of {} bytes and more without a word; if it allows \
+             longer ones (`-insert.maxLineSizeBytes`), say so in `max_line`",
+            self.line
+        ))
+    }
+}
+
 /// The line of a message, or why the server would lose it. `now` is in seconds since 1970.
 pub fn line(message: Message, limits: &Limits, now: f64) -> Result<Vec<u8>, String> {
-    let at = seconds(message.timestamp);
-    let days = |seconds: f64| seconds / 86400.0;
-    if at < FIRST_SECOND {
+    if seconds(message.timestamp) < FIRST_SECOND {
         return Err(format!(
             "its timestamp {} is before 1971, which the server takes for another time",
             message.timestamp
         ));
     }
-    if at < now - limits.past {
-        return Err(format!(
-            "its timestamp {} is more than {:.1} days old, and the server drops such messages without a word; if it \
-             keeps them longer (`-retentionPeriod`), say so in `retention`",
-            message.timestamp,
-            days(limits.past)
-        ));
-    }
-    if at > now + limits.future {
-        return Err(format!(
-            "its timestamp {} is more than {:.1} days ahead, and the server drops such messages without a word; if it \
-             allows more (`-futureRetention`), say so in `future_retention`",
-            message.timestamp,
-            days(limits.future)
-        ));
-    }
+    limits.check_time(message.timestamp, now)?;
     let event = event(message)?;
     let text = metlog_http::event::json(&event);
-    if text.len() >= limits.line {
-        return Err(format!(
-            "it is {} bytes long, and the server drops lines of {} bytes and more without a word; if it allows longer \
-             ones (`-insert.maxLineSizeBytes`), say so in `max_line`",
-            text.len(),
-            limits.line
-        ));
-    }
+    limits.check_length(text.len())?;
     Ok(text)
 }
 
@@ -182,7 +203,7 @@ fn text_of(message: &Message) -> String {
 }
 
 /// Calls `see` with each name the server will make of a value; an array is one, it stays JSON text.
-fn flatten(name: &str, value: &Value, see: &mut dyn FnMut(&str) -> bool) {
+pub(crate) fn flatten(name: &str, value: &Value, see: &mut dyn FnMut(&str) -> bool) {
     match value {
         Value::Map(fields) => {
             for (inner, value) in fields.iter() {

@@ -1,5 +1,6 @@
 use crate::mapping::{self, Limits};
-use metlog_http::{Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Taken, event};
+use crate::server::{self, Server};
+use metlog_http::{Blocking, Codec, Compress, Connection, Delivery, Post, Taken, event};
 use metlog_message::{Lines, Timestamp};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Pacing, SendError, Sender, SenderEntry, inventory};
@@ -122,53 +123,27 @@ impl Sender for VictoriaLogsSender {
     }
 }
 
-/// Names or pairs as the server's list parameters take them. An empty item there changes the meaning of others.
-fn list<'a>(setting: &str, items: impl Iterator<Item = &'a str>) -> Result<String, String> {
-    let items: Vec<&str> = items.map(str::trim).collect();
-    match items.iter().find(|item| item.is_empty() || item.contains([',', '\0'])) {
-        Some(item) => Err(format!("`{setting}` holds {item:?}; its parts may not be empty or hold a comma")),
-        None => Ok(items.join(",")),
-    }
-}
-
 impl Configured for VictoriaLogsSender {
     type Config = Config;
 
     fn open(config: Config) -> Result<Self, String> {
-        let mut address = Address::parse("url", &config.url)?.ending_in("/insert/jsonline", &["/insert"]);
-        let streams = list("stream_fields", config.stream_fields.iter().map(String::as_str))?;
-        if !streams.is_empty() {
-            address = address.with_parameter("_stream_fields", &streams);
-        }
-        address = address.with_parameter("_time_field", "_time").with_parameter("_msg_field", "_msg");
-        let pairs: Vec<String> = config.extra_fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if config.extra_fields.iter().any(|(name, value)| name.is_empty() || name.contains('=') || value.is_empty()) {
-            return Err("`extra_fields` needs names without `=`, and values that are not empty".into());
-        }
-        if !pairs.is_empty() {
-            address = address.with_parameter("extra_fields", &list("extra_fields", pairs.iter().map(String::as_str))?);
-        }
-        let mut connection = config.connection;
-        for (header, id) in [("AccountID", config.account_id), ("ProjectID", config.project_id)] {
-            if let Some(id) = id {
-                connection.headers.insert(header.into(), Secret::new(id.to_string()));
-            }
-        }
-        let key = Key::basic(config.username, config.password, config.password_file)?.or(Key::bearer(
-            "key",
-            config.key,
-            config.key_file,
-        )?)?;
-        let timeout = config.timeout.duration();
+        let server = Server {
+            url: &config.url,
+            stream_fields: &config.stream_fields,
+            time_field: "_time",
+            message_field: "_msg",
+            extra_fields: &config.extra_fields,
+            account_id: config.account_id,
+            project_id: config.project_id,
+            key: server::key((config.username, config.password, config.password_file), (config.key, config.key_file))?,
+            connection: config.connection,
+            timeout: config.timeout.duration(),
+        };
         Ok(VictoriaLogsSender {
-            client: Blocking::new(address, Options { connection, key, timeout, ..Options::default() })?,
+            client: server.lines()?,
             delivery: Delivery::new(PER_REQUEST),
             compress: Compress { codec: config.compress, above: 0 },
-            limits: Limits {
-                line: usize::try_from(config.max_line.bytes()).unwrap_or(usize::MAX),
-                past: config.retention.duration().as_secs_f64(),
-                future: config.future_retention.duration().as_secs_f64(),
-            },
+            limits: Limits::of(config.max_line, config.retention, config.future_retention),
             pacing: Pacing { messages: PER_REQUEST, wait: config.flush_interval.duration(), ..Pacing::default() },
         })
     }

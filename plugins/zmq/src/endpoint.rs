@@ -1,6 +1,8 @@
 //! Endpoint texts, checked when the configuration is read.
 
-use zeromq::{Endpoint, Host};
+use zeromq::Endpoint;
+#[cfg(feature = "sender")]
+use zeromq::Host;
 
 /// Whether this is an endpoint one can connect to. The error names the setting and says what would be right.
 pub(crate) fn check(setting: &str, text: &str) -> Result<String, String> {
@@ -9,6 +11,7 @@ pub(crate) fn check(setting: &str, text: &str) -> Result<String, String> {
 
 /// Whether this is an endpoint a sender may bind: loopback or a file, because the ZeroMQ implementation under us ends the
 /// whole process when a peer announces an absurdly long frame, and whoever can connect to a bound socket is a peer.
+#[cfg(feature = "sender")]
 pub(crate) fn check_bind(setting: &str, text: &str) -> Result<String, String> {
     let near = match parse(setting, text)? {
         Endpoint::Tcp(Host::Ipv4(ip), _) => ip.is_loopback(),

@@ -1,0 +1,253 @@
+//! The router's side of HTTP: HTTP/1.1 without TLS, and everything bounded.
+//!
+//! ```text
+//!   accept ── seat? ──► connection task ── Host, Origin ──► routes ──► Door::content ──► Inlet
+//!               │            │ Pulse: head, idle, write        │         size, ratio, rate, bytes in flight
+//!              503           └ closes what is overdue          └ 404, 405 and refusals are {"error":"…"}
+//! ```
+//!
+//! Handlers get a body that fails by itself when it comes too slowly, so a route that reads one in its own way is still
+//! no way in for a slow client.
+
+mod body;
+mod counters;
+mod dialect;
+mod expand;
+mod hosts;
+mod limits;
+mod pieces;
+mod pulse;
+mod refused;
+mod seats;
+
+pub use body::{Content, limited_body};
+pub use counters::Counters;
+pub use dialect::{Dialect, DialectEntry, Door, UnknownDialect};
+pub use hosts::Hosts;
+pub use limits::{Bounds, ServerLimits};
+pub use pieces::{Piece, pieces};
+pub use refused::{Refused, json, quote};
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::response::IntoResponse;
+use counters::count;
+use hosts::Asked;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use metlog_pipeline::{Inlet, Stop};
+use pulse::{Answer, Overdue, Pulse, Timely, Watched};
+use seats::{Seat, Seats};
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+/// A head may have so many bytes, and so much of a body is read at once.
+const BUFFER: usize = 64 * 1024;
+
+/// What one connection too many is told, without a look at what it wants.
+const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: application/json\r\ncontent-length: 32\r\n\r\n{\"error\":\"too many connections\"}";
+
+/// A listener that serves routes.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::net::TcpListener,
+    local: SocketAddr,
+    hosts: Hosts,
+    bounds: Arc<Bounds>,
+}
+
+impl Server {
+    /// Listens; nothing is accepted before [`Server::serve`].
+    ///
+    /// # Errors
+    /// The operating system's, for the first address if there are several and all fail.
+    pub fn bind(address: impl ToSocketAddrs, limits: ServerLimits) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let local = listener.local_addr()?;
+        Ok(Server { listener, local, hosts: Hosts::new(local, [""; 0]), bounds: Bounds::new(limits) })
+    }
+
+    /// Answers to these names: `allowed_hosts`, see [`Hosts`].
+    #[must_use]
+    pub fn allow_hosts<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.hosts = Hosts::new(self.local, names);
+        self
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What it counts, for metrics.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.bounds.counters.clone()
+    }
+
+    /// Its limits and counters, for routes that read bodies.
+    pub fn bounds(&self) -> Arc<Bounds> {
+        self.bounds.clone()
+    }
+
+    /// A way from its requests to an input's inlet, for dialects.
+    pub fn door(&self, inlet: Inlet) -> Door {
+        Door::new(inlet, self.bounds.clone())
+    }
+
+    /// Serves until told to stop; then ends idle connections at once and gives running requests
+    /// [`ServerLimits::drain_timeout`]. All connections are gone when it returns. An answer without end has to listen to
+    /// a [`Stop`] of its own, or it is cut off then.
+    ///
+    /// # Errors
+    /// If the runtime cannot take the listener, which happens before anything is served.
+    pub async fn serve(self, routes: Router, stop: Stop) -> io::Result<()> {
+        let Server { listener, local: _, hosts, bounds } = self;
+        let listener = TcpListener::from_std(listener)?;
+        let house = Arc::new(House { routes, hosts, bounds: bounds.clone(), stop });
+        let seats = Seats::new(&bounds.limits);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = house.stop.stopped() => break,
+                Some(ended) = connections.join_next() => note(ended, &bounds),
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, from)) => match seats.take(from.ip(), &bounds.counters) {
+                        Some(seat) => drop(connections.spawn(house.clone().receive(socket, seat))),
+                        // Never blocks: an empty buffer takes this much, and if it does not, closing says enough.
+                        None => drop(socket.try_write(CROWDED)),
+                    },
+                    Err(_) => {
+                        count(&bounds.counters.accept_errors);
+                        // No descriptors left, most likely: trying again at once would only burn a core.
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let all = async {
+            while let Some(ended) = connections.join_next().await {
+                note(ended, &bounds);
+            }
+        };
+        if timeout(bounds.limits.drain_timeout.duration(), all).await.is_err() {
+            connections.shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+fn note(ended: Result<(), JoinError>, bounds: &Bounds) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        count(&bounds.counters.panics);
+    }
+}
+
+/// What all connections share.
+struct House {
+    routes: Router,
+    hosts: Hosts,
+    bounds: Arc<Bounds>,
+    stop: Stop,
+}
+
+impl House {
+    /// One connection from its begin to its end.
+    async fn receive(self: Arc<Self>, socket: TcpStream, seat: Seat) {
+        let _seat = seat;
+        // An answer is one write; nothing comes that it could wait for.
+        let _ = socket.set_nodelay(true);
+        let pulse = Pulse::new();
+        let (limits, counters) = (&self.bounds.limits, &self.bounds.counters);
+        let service = service_fn(|request| self.answer(request, &pulse));
+        let watched = TokioIo::new(Watched { socket, pulse: pulse.clone() });
+        let mut connection = pin!(http1::Builder::new().max_buf_size(BUFFER).serve_connection(watched, service));
+        let mut overdue = pin!(pulse.overdue(limits));
+        let mut told = pin!(self.stop.stopped());
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                // An error is the client's way of going; there is nobody left to tell.
+                _ = connection.as_mut() => break,
+                what = &mut overdue => {
+                    match what {
+                        Overdue::Head => count(&counters.header_timeouts),
+                        Overdue::Idle => count(&counters.idle_timeouts),
+                        Overdue::Write => count(&counters.write_timeouts),
+                        Overdue::End => {}
+                    }
+                    break;
+                }
+                () = &mut told, if !ending => {
+                    ending = true;
+                    if !pulse.end() {
+                        break;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<hyper::body::Incoming>,
+        pulse: &Pulse,
+    ) -> Result<Response<Answer>, Infallible> {
+        pulse.request();
+        let counters = &self.bounds.counters;
+        counters.requests.fetch_add(1, Relaxed);
+        let (head, body) = request.into_parts();
+        let asked = Asked { method: &head.method, uri: &head.uri, version: head.version, headers: &head.headers };
+        let mut response = match self.hosts.check(&asked) {
+            Ok(()) => {
+                let body = Body::new(Timely::new(body, &self.bounds.limits));
+                let Ok(response) = self.routes.clone().call(Request::from_parts(head, body)).await;
+                explained(response)
+            }
+            Err(foreign) => {
+                count(if foreign == hosts::Foreign::Origin {
+                    &counters.foreign_origin
+                } else {
+                    &counters.foreign_host
+                });
+                Refused::from(foreign).into_response()
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        Ok(response.map(|body| Answer { body, pulse: pulse.clone() }))
+    }
+}
+
+/// The routing's own answers have no body; clients of dialects expect an object, and people a word.
+fn explained(response: Response<Body>) -> Response<Body> {
+    let error = match response.status() {
+        StatusCode::NOT_FOUND => "there is nothing here by this name",
+        StatusCode::METHOD_NOT_ALLOWED => "not by this method; see the Allow header",
+        _ => return response,
+    };
+    if response.body().size_hint().exact() != Some(0) {
+        return response;
+    }
+    let (mut head, _) = response.into_parts();
+    let (explained, body) = Refused::new(head.status, error).into_response().into_parts();
+    head.headers.remove(axum::http::header::CONTENT_LENGTH);
+    head.headers.extend(explained.headers);
+    Response::from_parts(head, body)
+}

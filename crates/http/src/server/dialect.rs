@@ -1,0 +1,205 @@
+//! Contract: an HTTP interface, the router's own or somebody else's, served by the router.
+
+use super::body::{Content, limited_body};
+use super::{Bounds, Refused};
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use metlog_pipeline::registry::{Configured, Opener, Reader};
+use metlog_pipeline::{Durable, Full, Inlet, Reason, Receipt, inventory};
+use metlog_settings::suggest;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Routes under which clients of one kind write, and which may answer what those clients ask.
+///
+/// What every route that writes has to keep, since clients in the field break otherwise: never redirect, and serve a
+/// path with and without its last slash; never refuse a batch for one bad message in it; answer when it is safe and not
+/// when it is delivered; answer errors as a short JSON object of ASCII, which [`Refused`] is.
+pub trait Dialect: Send + Sync {
+    /// The routes, which are merged with those of all other dialects: paths must not collide.
+    fn routes(self: Box<Self>, door: Door) -> Router;
+}
+
+/// The way from a request to the router; cloned into every handler.
+#[derive(Clone)]
+pub struct Door {
+    bounds: Arc<Bounds>,
+    /// The inlet that others are made from, and those between two requests.
+    idle: Arc<Mutex<(Inlet, Vec<Inlet>)>>,
+}
+
+/// More are not kept: an inlet holds buffers.
+const KEPT: usize = 64;
+
+/// Bodies up to this size are pushed where they are: about 0.3 ms of work.
+const IN_PLACE: usize = 256 * 1024;
+
+/// A disk that is not done by then is broken. Every client in the field has given up long before.
+const SYNC: Duration = Duration::from_secs(30);
+
+impl Door {
+    /// Opens towards this inlet.
+    pub fn new(inlet: Inlet, bounds: Arc<Bounds>) -> Self {
+        Door { bounds, idle: Arc::new(Mutex::new((inlet, Vec::new()))) }
+    }
+
+    /// An inlet for one request, for [`Door::keep`] to take back.
+    pub fn inlet(&self) -> Inlet {
+        let mut idle = self.idle();
+        let (first, others) = &mut *idle;
+        others.pop().unwrap_or_else(|| first.another())
+    }
+
+    /// A request's body, whole and expanded.
+    ///
+    /// # Errors
+    /// The answer to give.
+    pub async fn content(&self, request: Request<Body>) -> Result<Content, Refused> {
+        limited_body(request, &self.bounds).await
+    }
+
+    /// Pushes what is in a body, commits it and waits until it is safe. `push` sees the body once, and may run off the
+    /// event loop, so it must not wait for anything.
+    ///
+    /// # Errors
+    /// As [`Door::keep`].
+    pub async fn take<T: Send + 'static>(
+        &self,
+        content: Content,
+        push: impl FnOnce(&[u8], &mut Inlet) -> T + Send + 'static,
+    ) -> Result<(Receipt, T), Full> {
+        let mut inlet = self.inlet();
+        let large = content.len() > IN_PLACE;
+        let door = self.clone();
+        let work = move || {
+            let made = push(&content, &mut inlet);
+            drop(content);
+            (made, door.commit(inlet))
+        };
+        let (made, committed) = if large { self.bounds.off_the_loop(work).await } else { work() };
+        Ok((safe(committed?).await?, made))
+    }
+
+    /// Commits what was pushed and waits until it is safe.
+    ///
+    /// # Errors
+    /// If there is no room, then nothing was taken; or if the disk did not confirm, then repeating may bring doubles,
+    /// which the router finds by their running numbers.
+    pub async fn keep(&self, inlet: Inlet) -> Result<Receipt, Full> {
+        safe(self.commit(inlet)?).await
+    }
+
+    /// Commits, and keeps the inlet for the next request, which need not wait for this one's disk.
+    fn commit(&self, mut inlet: Inlet) -> Result<(Receipt, Durable), Full> {
+        let committed = inlet.commit().map(|receipt| (receipt, inlet.durable()));
+        if committed.is_err() {
+            inlet.drop_pushed(Reason::SpoolFull);
+        }
+        let mut idle = self.idle();
+        if idle.1.len() < KEPT {
+            idle.1.push(inlet);
+        }
+        committed
+    }
+
+    fn idle(&self) -> MutexGuard<'_, (Inlet, Vec<Inlet>)> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server's limits and counters.
+    pub fn bounds(&self) -> &Arc<Bounds> {
+        &self.bounds
+    }
+}
+
+async fn safe((receipt, durable): (Receipt, Durable)) -> Result<Receipt, Full> {
+    match timeout(SYNC, durable).await {
+        Ok(safe) => safe.map(|()| receipt),
+        Err(_) => {
+            let why = format!("the disk did not confirm within {SYNC:?}");
+            Err(Full { why, retry_after: Duration::from_secs(5) })
+        }
+    }
+}
+
+/// A dialect, by name.
+pub struct DialectEntry {
+    /// The name in configurations, in metrics, and of the plugin's folder.
+    pub name: &'static str,
+    /// The shortest useful configuration, commented; tests load it.
+    pub example: &'static str,
+    /// Reads settings.
+    pub read: Reader<Box<dyn Dialect>>,
+}
+
+inventory::collect!(DialectEntry);
+
+impl DialectEntry {
+    /// The entry of `T`.
+    pub const fn of<T: Configured + Dialect>(name: &'static str, example: &'static str) -> Self {
+        DialectEntry {
+            name,
+            example,
+            read: |node| {
+                let config = metlog_settings::read::<T::Config>(node)?;
+                let open: Opener<Box<dyn Dialect>> = Box::new(move || {
+                    let made: Box<dyn Dialect> = Box::new(T::open(config)?);
+                    Ok(made)
+                });
+                Ok(open)
+            },
+        }
+    }
+
+    /// All of them, by name.
+    pub fn all() -> Vec<&'static DialectEntry> {
+        let mut all: Vec<_> = inventory::iter::<DialectEntry>.into_iter().collect();
+        all.sort_by_key(|entry| entry.name);
+        all
+    }
+
+    /// The one of this name, in capitals or not.
+    ///
+    /// # Errors
+    /// If there is none, or if two plugins call themselves so.
+    pub fn find(name: &str) -> Result<&'static DialectEntry, UnknownDialect> {
+        let all = Self::all();
+        let mut found = all.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name));
+        match (found.next(), found.next()) {
+            (Some(entry), None) => Ok(entry),
+            (first, _) => {
+                let known: Vec<&'static str> = all.iter().map(|entry| entry.name).collect();
+                let twice = first.is_some();
+                let suggestion = suggest::nearest(name, known.iter().copied()).filter(|_| !twice).map(str::to_owned);
+                Err(UnknownDialect { name: name.to_owned(), twice, known, suggestion })
+            }
+        }
+    }
+}
+
+/// A name that means nothing here, or two things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownDialect {
+    /// What was asked for.
+    pub name: String,
+    twice: bool,
+    /// What there is.
+    pub known: Vec<&'static str>,
+    /// The nearest of them.
+    pub suggestion: Option<String>,
+}
+
+impl std::fmt::Display for UnknownDialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let UnknownDialect { name, twice, known, .. } = self;
+        match (twice, known.as_slice()) {
+            (true, _) => write!(f, "two plugins in this program call themselves dialect `{name}`"),
+            (false, []) => write!(f, "unknown dialect `{name}`, this program has none"),
+            (false, known) => write!(f, "unknown dialect `{name}`, this program has {}", known.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for UnknownDialect {}
