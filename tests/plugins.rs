@@ -2,6 +2,8 @@
 
 use metlog::config::Config;
 use metlog::plugin::{FilterEntry, MethodEntry, SenderEntry};
+use metlog_http::server::DialectEntry;
+use metlog_pipeline::{EndpointEntry, InputEntry};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -22,27 +24,36 @@ fn examples(folder: &Path) -> Vec<String> {
     files.filter(is_example).map(|path| std::fs::read_to_string(path).expect("an example")).collect()
 }
 
-/// All entries of the registry: name and example.
-fn registered() -> Vec<(&'static str, &'static str)> {
+/// The client's entries in the registry: name and example.
+fn of_client() -> Vec<(&'static str, &'static str)> {
     let senders = SenderEntry::all().into_iter().map(|entry| (entry.name, entry.example));
     let filters = FilterEntry::all().into_iter().map(|entry| (entry.name, entry.example));
     let methods = MethodEntry::all().into_iter().map(|entry| (entry.name, entry.example));
     senders.chain(filters).chain(methods).collect()
 }
 
+/// The router's own.
+fn of_router() -> Vec<(&'static str, &'static str)> {
+    let inputs = InputEntry::all().into_iter().map(|entry| (entry.name, entry.example));
+    let endpoints = EndpointEntry::all().into_iter().map(|entry| (entry.name, entry.example));
+    let dialects = DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example));
+    inputs.chain(endpoints).chain(dialects).collect()
+}
+
 #[test]
 fn every_folder_is_linked_and_every_name_is_there_once() {
     let on_disk: BTreeSet<String> = folders().iter().flat_map(|folder| examples(folder)).collect();
-    let linked: BTreeSet<String> = registered().into_iter().map(|(_, example)| example.to_owned()).collect();
-    assert_eq!(on_disk, linked, "each plugin's example is in the registry, and the other way round");
-    let names: Vec<&str> = registered().into_iter().map(|(name, _)| name).collect();
+    let linked: BTreeSet<String> = of_client().into_iter().chain(of_router()).map(|(_, example)| example.to_owned()).collect();
+    let astray: Vec<&String> = on_disk.symmetric_difference(&linked).collect();
+    assert!(astray.is_empty(), "in a folder and not in the registry, or the other way round: {astray:#?}");
+    let names: Vec<&str> = of_client().into_iter().map(|(name, _)| name).collect();
     let once: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(names.len(), once.len(), "{names:?}");
 }
 
 #[test]
 fn every_example_is_a_configuration() {
-    for (name, example) in registered() {
+    for (name, example) in of_client() {
         assert!(example.contains("[metlog."), "{name}: an example can be put into a file as it is");
         // A filter or a method alone is no client.
         let whole = match example.contains("[metlog.sender") {
@@ -52,6 +63,18 @@ fn every_example_is_a_configuration() {
         let setup = Config::toml(whole).environment(metlog::config::Environment::fixed([("TOKEN", "x")])).setup();
         // Methods and filters are made by it; files and sockets are not touched.
         setup.map(drop).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn every_section_is_a_configuration_of_the_router() {
+    for (kind, sections) in metlog_router::sections() {
+        for (name, section) in sections {
+            let plan = metlog_router::config::from_toml(name, &section);
+            let plan = plan.unwrap_or_else(|problems| panic!("{kind} {name}:\n{problems}\n{section}"));
+            let count = [plan.inputs.len(), plan.endpoints.len()].iter().sum::<usize>();
+            assert_eq!(count, usize::from(kind != "filter"), "{kind} {name}:\n{section}");
+        }
     }
 }
 

@@ -10,6 +10,8 @@ mod status;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use metlog_settings::Problems;
+
+pub use lists::sections;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -20,7 +20,7 @@ pub mod router;
 pub mod routes;
 pub mod tail;
 
-pub use cli::{main, main_of};
+pub use cli::{main, main_of, sections};
 
 /// What the router says about itself, on standard error.
 #[doc(hidden)]

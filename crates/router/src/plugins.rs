@@ -9,6 +9,8 @@ use metlog_madsci as _;
 use metlog_masterlog as _;
 use metlog_null as _;
 use metlog_send_http as _;
+use metlog_statsd as _;
+use metlog_stdin as _;
 use metlog_stdout as _;
 use metlog_tcp as _;
 use metlog_udp as _;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -84,17 +85,20 @@ fn start(directory: &Path, config: &Path, point: Option<(&str, u64)>) -> Child {
         }
     };
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log.txt")).unwrap();
-    command.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    // A group of its own, so that a signal reaches the router also where strace stands between.
+    command.process_group(0).arg("run").arg("--config").arg(config);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
-fn kill(child: &mut Child, signal: &str) {
-    let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
+fn kill(child: &Child, signal: &str) {
+    let _ = Command::new("kill").args([signal, "--", &format!("-{}", child.id())]).status();
 }
 
-/// Numbers in the output, in order.
+/// Numbers in the output, rotated files included.
 fn output(directory: &Path) -> Vec<u64> {
-    let text = std::fs::read_to_string(directory.join("out.jsonl")).unwrap_or_default();
-    text.lines().map(number).collect()
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let ours = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("out.jsonl")));
+    ours.flat_map(|path| std::fs::read_to_string(path).unwrap().lines().map(number).collect::<Vec<_>>()).collect()
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn what_was_acknowledged_survives_every_death() {
         format!(
             "[router]\nhttp = ''\ndata = '{}'\n[spool]\nsegment_bytes = '128 KiB'\nmemory = '64 KiB'\n\
              [inputs.tcp]\nlisten = '127.0.0.1:{port}'\nack = true\n\
-             [endpoints.out]\ntype = 'file'\npath = '{}'\n[endpoints.other]\ntype = 'null'\n",
+             [endpoints.out]\ntype = 'file'\npath = '{}'\nrotate_bytes = '512 KiB'\nkeep_files = 0\n[endpoints.other]\ntype = 'null'\n",
             directory.0.join("data").display(),
             out.display()
         ),
@@ -137,7 +141,7 @@ fn what_was_acknowledged_survives_every_death() {
         if !at_a_point {
             let mut child = start(&directory.0, &config, None);
             std::thread::sleep(Duration::from_millis(100 + random.u64(..300)));
-            kill(&mut child, "-KILL");
+            kill(&child, "-KILL");
             child.wait().unwrap();
             *died.entry("any moment").or_default() += 1;
             continue;
@@ -156,9 +160,8 @@ fn what_was_acknowledged_survives_every_death() {
         } else {
             // So many calls of this kind do not happen in the time: nearer to the start the next time.
             when.insert(name, (most / 2).max(1));
-            // strace dies with us and takes the router along.
-            kill(&mut child, "-TERM");
-            let _ = child.wait();
+            kill(&child, "-KILL");
+            child.wait().unwrap();
         }
     }
     let calm = oracle.acknowledged.lock().unwrap().len();
@@ -166,7 +169,7 @@ fn what_was_acknowledged_survives_every_death() {
     stage::eventually("a message passes after all that", || oracle.acknowledged.lock().unwrap().len() > calm);
     oracle.stop.store(true, SeqCst);
     producer.join().unwrap();
-    kill(&mut last, "-TERM");
+    kill(&last, "-TERM");
     assert!(last.wait().unwrap().success(), "a clean end");
 
     let log = std::fs::read_to_string(directory.0.join("log.txt")).unwrap();

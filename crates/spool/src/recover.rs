@@ -411,11 +411,11 @@ impl<F: Fs> Opening<'_, F> {
         self.recovery.bytes = placed.iter().map(|placed| placed.bytes).sum();
         let mut view = View::new(next, content_end, totals);
         view.bytes = self.recovery.bytes;
+        view.segments = placed.into();
+        self.recovery.damaged_messages += self.settle_marks(&view, &mut slots, &scans, &known_lost);
         view.tally.damaged_bytes = self.recovery.damaged_bytes;
         view.tally.damaged_messages = self.recovery.damaged_messages;
         view.tally.places = std::mem::take(&mut self.places);
-        view.segments = placed.into();
-        self.settle_marks(&view, &mut slots, &scans, &known_lost);
         if slots.iter().next().is_none() && !self.recovery.clean {
             view.unclaimed = next;
         }
@@ -489,12 +489,8 @@ impl<F: Fs> Opening<'_, F> {
     /// What is behind the last whole frame of the last file is cut off. Where that file ends then.
     fn tail(&mut self, found: &Found<F>, scan: &Scan) -> u64 {
         let bytes = found.size - scan.end;
-        let certain = match self.known {
-            Some(state) if self.recovery.clean => state.content_end,
-            Some(state) => state.content_durable,
-            // Its heads are all that tells.
-            None => scan.last_id + scan.torn,
-        };
+        // Without a state the heads are all that tells.
+        let certain = self.known.map_or(scan.last_id + scan.torn, |_| self.was_there());
         if bytes > 0 || certain > scan.last_id {
             self.missing(found, (scan.end, found.size), scan.last_id, certain.saturating_sub(scan.last_id), scan.torn);
         }
@@ -517,7 +513,9 @@ impl<F: Fs> Opening<'_, F> {
     }
 
     /// Makes each cursor's mark fit the files that are there.
-    fn settle_marks(&mut self, view: &View<F>, slots: &mut Slots, scans: &[Option<Scan>], known_lost: &[(usize, PerSlot)]) {
+    /// Returns how many messages have gone with files that should be there, as far as ids tell.
+    fn settle_marks(&mut self, view: &View<F>, slots: &mut Slots, scans: &[Option<Scan>], known_lost: &[(usize, PerSlot)]) -> u64 {
+        let mut vanished = 0;
         let trusted = self.known.is_some();
         let last = view.segments.len().saturating_sub(1);
         for (number, slot) in slots.iter_mut() {
@@ -533,6 +531,9 @@ impl<F: Fs> Opening<'_, F> {
                 continue;
             }
             if slot.committed < oldest.segment.first {
+                if slot.mark < of(&oldest.segment.wanted) {
+                    vanished = vanished.max(oldest.segment.follows.saturating_sub(slot.committed));
+                }
                 slot.committed = oldest.segment.first;
                 settle_at(slot, of(&oldest.segment.wanted).max(slot.mark.min(total)));
             }
@@ -555,6 +556,7 @@ impl<F: Fs> Opening<'_, F> {
             slot.gaps.retain(|gap| gap.at > committed);
             self.expect_gaps(view, slot, number, at, scans, known_lost);
         }
+        vanished
     }
 
     /// What a reader will miss ahead of its cursor, as far as is known now.

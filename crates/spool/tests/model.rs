@@ -202,7 +202,6 @@ impl Model {
         self.hands.clear();
         self.spool = None;
         let (spool, recovery) = open(fs.clone(), options.clone());
-        eprintln!("{recovery:?} {:?}", fs.names());
         assert!(!recovery.state_damaged || !orderly, "{recovery:?}");
         assert_eq!(recovery.damaged_messages, 0, "{recovery:?}");
         self.fs = fs;
@@ -271,17 +270,5 @@ proptest! {
         for step in &steps {
             model.step(step, &options);
         }
-    }
-}
-
-#[test]
-fn debug_case() {
-    let options = small();
-    let mut model = Model::new(&options);
-    let a = |x: &[(usize, u64)]| Step::Append(x.to_vec());
-    let steps = [a(&[(0,0,),],),Step::Crash(0,),a(&[(104,0,),(98,0,),(85,0,),(118,0,),(99,0,),(90,0,),],),a(&[(60,0,),(110,0,),(50,0,),],),a(&[(93,0,),(115,0,),(45,0,),(24,0,),],),Step::Crash(0,),a(&[(0,0,),],),Step::Kill,a(&[(0,0,),],),Step::Crash(0,),a(&[(25,0,),(77,0,),(15,0,),],),a(&[(0,0,),(117,0,),(57,0,),(70,0,),(26,0,),(47,0,),(112,0,),],),Step::Crash(3266621413389101027,),Step::Crash(0,),];
-    for step in &steps {
-        model.step(step, &options);
-        eprintln!("{:?}", model.spool().status());
     }
 }

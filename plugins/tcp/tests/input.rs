@@ -186,5 +186,7 @@ fn beyond_this_machine_it_wants_to_be_told_that_the_network_is_trusted() {
     assert!(why.contains("trusted_network = true"), "{why}");
     open("listen = '0.0.0.0:0'\ntrusted_network = true").expect("opens");
     let entry = InputEntry::find("tcp").expect("there");
-    (entry.read)(&settings(entry.example)).unwrap_or_else(|problems| panic!("{problems}"));
+    let example = settings(entry.example);
+    let section = example.get("inputs").and_then(|inputs| inputs.get("tcp")).expect("the section");
+    drop((entry.read)(section).unwrap_or_else(|problems| panic!("{problems}")));
 }

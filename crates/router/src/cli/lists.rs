@@ -25,21 +25,36 @@ pub struct Example {
 #[derive(clap::Args, Debug)]
 pub struct Init {}
 
-/// Every plugin by kind and name, with its example.
-pub(crate) fn all() -> BTreeMap<&'static str, BTreeMap<&'static str, &'static str>> {
+/// Every plugin by kind and name, with a section to copy into a configuration.
+pub fn sections() -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
     let mut all = BTreeMap::new();
-    all.insert("input", InputEntry::all().into_iter().map(|entry| (entry.name, entry.example)).collect::<BTreeMap<_, _>>());
-    all.insert("filter", FilterEntry::all().into_iter().map(|entry| (entry.name, entry.example)).collect());
-    all.insert("dialect", DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example)).collect());
-    let mut endpoints: BTreeMap<_, _> = SenderEntry::all().into_iter().map(|entry| (entry.name, entry.example)).collect();
-    endpoints.extend(EndpointEntry::all().into_iter().map(|entry| (entry.name, entry.example)));
+    let inputs = InputEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned()));
+    all.insert("input", inputs.collect::<BTreeMap<_, _>>());
+    let filters = FilterEntry::all().into_iter().map(|entry| (entry.name, of_client(entry.example, entry.name)));
+    all.insert("filter", filters.collect());
+    all.insert("dialect", DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())).collect());
+    let mut endpoints: BTreeMap<_, _> = SenderEntry::all().into_iter().map(|entry| (entry.name, of_client(entry.example, entry.name))).collect();
+    endpoints.extend(EndpointEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())));
     all.insert("endpoint", endpoints);
     all
 }
 
+/// A client's section as a router has it.
+fn of_client(example: &str, name: &str) -> String {
+    let line = |line: &str| {
+        let line = line.replace("[metlog.sender]", &format!("[endpoints.{name}]")).replace("[metlog.filters.", "[filters.");
+        match line.split_once('=') {
+            Some((key, value)) if ["class", "provider"].contains(&key.trim()) => format!("type ={value}"),
+            _ => line,
+        }
+    };
+    let lines: Vec<String> = example.lines().map(line).collect();
+    lines.join("\n")
+}
+
 impl Plugins {
     pub(super) fn go(self) -> ExitCode {
-        for (kind, names) in all() {
+        for (kind, names) in sections() {
             let names: Vec<&str> = names.into_keys().collect();
             println!("{kind}s: {}", names.join(", "));
         }
@@ -49,7 +64,7 @@ impl Plugins {
 
 impl Example {
     pub(super) fn go(self) -> ExitCode {
-        let all = all();
+        let all = sections();
         let singular = self.kind.strip_suffix('s').unwrap_or(&self.kind);
         let Some(plugins) = all.get(singular) else {
             let known: Vec<&str> = all.into_keys().collect();
@@ -58,7 +73,7 @@ impl Example {
         };
         match plugins.get(self.name.as_str()) {
             Some(example) => {
-                println!("[{singular}s.{}]\n{}", self.name, example.trim_end());
+                println!("{}", example.trim_end());
                 ExitCode::SUCCESS
             }
             None => {
