@@ -5,7 +5,7 @@
 //! one list of `use … as _;` lines and a test that compares it with this registry.
 
 use crate::{Endpoint, Filter, Input, Method, Sender};
-use metlog_settings::{Node, Problems, suggest};
+use metlog_settings::{Node, Problem, Problems, suggest};
 use serde::de::DeserializeOwned;
 
 /// A sender, filter or method whose settings were read and found right, but which has not touched the world yet.
@@ -21,8 +21,26 @@ pub trait Configured: Sized + 'static {
     /// Its settings: a serde struct with `deny_unknown_fields`, each field with a doc comment.
     type Config: DeserializeOwned + Send + 'static;
 
+    /// What is wrong with settings that each for itself are right: an address that is none, two keys that exclude each
+    /// other. Touches nothing, so that a configuration can be checked where it will not run. An error that begins with a
+    /// key in backticks is shown where that key stands.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right.
+    fn check(config: &Self::Config) -> Result<(), String> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Opens it. The error says what, where, and what would be right.
     fn open(config: Self::Config) -> Result<Self, String>;
+}
+
+/// A problem where the key stands that its text begins with, or else where the section does.
+pub fn blame(section: &Node, why: String) -> Problem {
+    let key = why.strip_prefix('`').and_then(|rest| rest.split_once(['`', ' '])).map(|(key, _)| key);
+    let place = key.and_then(|key| section.as_table()?.key_origin(key)).unwrap_or(&section.origin);
+    Problem::at(place, why)
 }
 
 macro_rules! entry {
@@ -54,6 +72,7 @@ macro_rules! entry {
                     example,
                     read: |node| {
                         let config = metlog_settings::read::<T::Config>(node)?;
+                        T::check(&config).map_err(|why| blame(node, why))?;
                         Ok(Box::new(move || {
                             let made: $made = Box::new(T::open(config)?);
                             Ok(made)

@@ -364,19 +364,19 @@ impl<F: Fs> Core<F> {
         }
         // A file that begins with such a frame is of no use at all, and its name is needed.
         let mut follows = first;
-        let mut useless = Vec::new();
         while let Some(placed) = view.segments.pop_back_if(|placed| placed.segment.first >= first) {
             follows = placed.segment.follows;
             view.bytes = view.bytes.saturating_sub(placed.bytes);
-            useless.push(placed.segment.name.clone());
+            view.useless.push(placed.segment.name.clone());
         }
+        let useless = view.useless.clone();
         drop(view);
         for name in &useless {
             match self.fs.remove(name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(AppendError::of(&format!("remove {name}"), &error));
                 }
-                _ => {}
+                _ => self.view().useless.retain(|other| other != name),
             }
         }
         if !frames.is_empty() {

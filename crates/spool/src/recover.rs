@@ -532,7 +532,8 @@ impl<F: Fs> Opening<'_, F> {
             }
             if slot.committed < oldest.segment.first {
                 if slot.mark < of(&oldest.segment.wanted) {
-                    vanished = vanished.max(oldest.segment.follows.saturating_sub(slot.committed));
+                    let upto = oldest.segment.follows.min(self.was_there());
+                    vanished = vanished.max(upto.saturating_sub(slot.committed));
                 }
                 slot.committed = oldest.segment.first;
                 settle_at(slot, of(&oldest.segment.wanted).max(slot.mark.min(total)));

@@ -93,6 +93,8 @@ pub(crate) struct View<F: Fs> {
     pub epoch: u64,
     /// Frames that are not on disk are in no file either: they must be written again before anything else is.
     pub broken: bool,
+    /// Files whose frames are written again elsewhere. They must be gone first, or would be taken for the continuation.
+    pub useless: Vec<String>,
     /// Nothing more is written to the newest file.
     pub sealed: bool,
     pub slots: Slots,
@@ -131,6 +133,7 @@ impl<F: Fs> View<F> {
             dirty: Vec::new(),
             epoch: 0,
             broken: false,
+            useless: Vec::new(),
             sealed: true,
             unclaimed: 0,
             slots: Slots::new(),

@@ -225,7 +225,7 @@ impl State {
             Some(text) => nanos(&text)?,
         };
         let ahead = (time - now) as f64 / 1e9;
-        if ahead > 2.0 * DAY || ahead < -7.0 * DAY {
+        if !(-7.0 * DAY..=2.0 * DAY).contains(&ahead) {
             self.drop_row(match ahead > 0.0 {
                 true => "vl_rows_dropped_total{reason=\"too_big_timestamp\"}",
                 false => "vl_rows_dropped_total{reason=\"too_small_timestamp\"}",

@@ -286,13 +286,19 @@ fn an_answer_names_a_hundred() {
 }
 
 #[test]
+fn what_curl_says_of_a_body_does_not_matter() {
+    let running = Running::new();
+    let head = "POST /v1/messages\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    assert_eq!(running.ask(head, &sample::line(1)).status, 200);
+    assert_eq!(running.recorder.accepted(), 1);
+}
+
+#[test]
 fn what_is_no_message_is_told_what_would_be_one() {
     let running = Running::new();
-    for kind in ["application/x-www-form-urlencoded", "Multipart/Form-Data; boundary=x"] {
-        let answer = running.ask(&format!("POST /v1/messages\r\nContent-Type: {kind}\r\n"), b"{}");
-        assert_eq!(answer.status, 415);
-        assert!(answer.error().contains("Content-Type: application/json"), "{answer:?}");
-    }
+    let answer = running.ask("POST /v1/messages\r\nContent-Type: Multipart/Form-Data; boundary=x\r\n", b"{}");
+    assert_eq!(answer.status, 415);
+    assert!(answer.error().contains("Content-Type: application/json"), "{answer:?}");
     let answer = running.ask("GET /v1/messages", b"");
     assert_eq!(answer.status, 405);
     assert!(answer.head.contains("\r\nallow: post"), "{answer:?}");

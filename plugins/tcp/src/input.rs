@@ -62,7 +62,7 @@ pub struct TcpInput {
 impl Configured for TcpInput {
     type Config = InputConfig;
 
-    fn open(config: InputConfig) -> Result<Self, String> {
+    fn check(config: &InputConfig) -> Result<(), String> {
         let at = config.listen;
         if !at.ip().is_loopback() && !config.trusted_network {
             return Err(format!(
@@ -70,6 +70,12 @@ impl Configured for TcpInput {
                  machines you trust can reach it, say `trusted_network = true`"
             ));
         }
+        Ok(())
+    }
+
+    fn open(config: InputConfig) -> Result<Self, String> {
+        Self::check(&config)?;
+        let at = config.listen;
         let listener = TcpListener::bind(at).map_err(|error| format!("cannot listen on {at}: {error}"))?;
         listener.set_nonblocking(true).map_err(|error| format!("cannot listen on {at}: {error}"))?;
         let place = listener.local_addr().unwrap_or(at);

@@ -160,13 +160,18 @@ fn address(text: &str, trusted_network: bool) -> Result<SocketAddr, String> {
 impl Configured for UdpInput {
     type Config = InputConfig;
 
-    fn open(config: InputConfig) -> Result<Self, String> {
+    fn check(config: &InputConfig) -> Result<(), String> {
         if config.listen.is_empty() {
             return Err("`listen` is an empty list: name at least one address".to_owned());
         }
         if !(1..=LARGEST_BATCH).contains(&config.batch) {
             return Err(format!("`batch` is {}, it must be between 1 and {LARGEST_BATCH}", config.batch));
         }
+        config.listen.iter().try_for_each(|text| address(text, config.trusted_network).map(drop))
+    }
+
+    fn open(config: InputConfig) -> Result<Self, String> {
+        Self::check(&config)?;
         let wanted = usize::try_from(config.receive_buffer.bytes()).unwrap_or(usize::MAX).min(i32::MAX as usize / 2);
         // All are checked before the first is bound.
         let addresses = config.listen.iter().map(|text| address(text, config.trusted_network));

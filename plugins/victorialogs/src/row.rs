@@ -452,4 +452,29 @@ mod tests {
             let _verdict = (fits(&line, &bounds()), look(&line, &bounds()));
         }
     }
+
+    #[test]
+    fn speed_tmp() {
+        let mut m = usual().payload("user 12345 logged in from 10.0.0.1 after 3 attempts");
+        m = m.field("user_id", 12345).field("path", "/api/v1/login").field("status", 200).field("host", "web-07.example.org");
+        let line = line(&m);
+        let b = bounds();
+        assert!(fits(&line, &b));
+        let n = 2_000_000;
+        let mut best = f64::MAX; let mut bestlook = f64::MAX; let mut bestscan = f64::MAX;
+        for _ in 0..5 {
+            let t = std::time::Instant::now();
+            let mut c = 0;
+            for _ in 0..n { c += usize::from(fits(std::hint::black_box(&line), &b)); }
+            best = best.min(t.elapsed().as_nanos() as f64 / n as f64);
+            std::hint::black_box(c);
+            let t = std::time::Instant::now();
+            for _ in 0..n/10 { std::hint::black_box(look(std::hint::black_box(&line), &b).is_ok()); }
+            bestlook = bestlook.min(t.elapsed().as_nanos() as f64 / (n/10) as f64);
+            let t = std::time::Instant::now();
+            for _ in 0..n/10 { std::hint::black_box(metlog_message::head::scan(std::hint::black_box(&line), &wire::Limits::default()).is_ok()); }
+            bestscan = bestscan.min(t.elapsed().as_nanos() as f64 / (n/10) as f64);
+        }
+        eprintln!("{} bytes: fits {best:.0} ns, look {bestlook:.0} ns, scan {bestscan:.0}", line.len());
+    }
 }
