@@ -158,6 +158,31 @@ fn requests(port: u16, from: u64, to: u64, each: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Batches at a steady pace over a connection that acknowledges, and how long each took.
+pub fn acknowledged(port: u16, batches: u32, each: usize, pace: Duration) -> io::Result<Vec<Duration>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_nodelay(true)?;
+    let mut load = Load::new();
+    let mut times = Vec::new();
+    let mut answer = [0; 4096];
+    let began = Instant::now();
+    for batch in 0..batches {
+        while began.elapsed() < pace * batch {
+            std::hint::spin_loop();
+        }
+        let text = load.numbered(u64::from(batch) * each as u64, each);
+        let sent = Instant::now();
+        stream.write_all(text)?;
+        let count = stream.read(&mut answer)?;
+        if count == 0 {
+            return Err(io::Error::other("the router hung up"));
+        }
+        times.push(sent.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
 /// As a ZeroMQ PUB socket that connects, as the original's clients do.
 pub fn zmq(port: u16, messages: u64) -> io::Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;

@@ -9,7 +9,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What is measured.
-pub const ROWS: [&str; 7] = ["tcp-file", "udp-file", "http-file", "tcp-http", "tcp-http-zstd", "zmq-file", "tcp-file-20"];
+pub const ROWS: [&str; 9] = [
+    "tcp-file",
+    "udp-file",
+    "http-file",
+    "tcp-http",
+    "tcp-http-zstd",
+    "zmq-file",
+    "tcp-file-20",
+    "tcp-file-6",
+    "tcp-file-6-dead",
+];
 
 const PORT: u16 = 25567;
 const FILTERS: &str = "
@@ -106,6 +116,13 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
             format!("type = 'victorialogs'\nurl = 'http://127.0.0.1:{}'\ncompression = '{compression}'\nsettle = '0s'\nfilters = ['wanted']\n", sink.port)
         }
     };
+    if row.starts_with("tcp-file-6") {
+        for number in 0..4 {
+            endpoint += &format!("[endpoints.busy{number}]\ntype = 'null'\nfilters = ['wanted']\n");
+        }
+        let sixth = if row.ends_with("dead") { "type = 'tcp'\naddress = '127.0.0.1:1'" } else { "type = 'null'" };
+        endpoint += &format!("[endpoints.sixth]\n{sixth}\nfilters = ['wanted']\n");
+    }
     if row == "tcp-file-20" {
         for number in 0..19 {
             endpoint += &format!("[endpoints.idle{number}]\ntype = 'null'\ntypes = ['nothing{number}']\n");
@@ -122,12 +139,7 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
         "[router]\nhttp = '{own}'\ndata = '{}'\n[spool]\nsync = '{sync}'\n{input}{FILTERS}[endpoints.out]\n{endpoint}",
         directory.join("data").display()
     );
-    let file = directory.join("router.toml");
-    fs::write(&file, config)?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["serve", "run", "--config"]).arg(&file);
-    let router = Running::start(command, directory.clone())?;
-    wait_for(&router, |log| log.contains("endpoint out"))?;
+    let router = serve(&directory, &config)?;
     std::thread::sleep(Duration::from_millis(300));
     metlog_bench::machine::pin();
 
@@ -162,6 +174,30 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
     };
     let (lost, wrong) = seen.verdict();
     Ok(Cost { row, who: "metlog".into(), sent: messages, lost, wrong, cpu, seconds, memory: (idle, peak) })
+}
+
+fn serve(directory: &Path, config: &str) -> io::Result<Running> {
+    let file = directory.join("router.toml");
+    fs::write(&file, config)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve", "run", "--config"]).arg(&file);
+    let router = Running::start(command, directory.to_owned())?;
+    wait_for(&router, |log| log.contains("endpoint out"))?;
+    Ok(router)
+}
+
+/// How long an acknowledgement takes, at 20 000 messages a second in batches of twenty: the times, sorted.
+pub fn acknowledgements(sync: &str) -> io::Result<Vec<Duration>> {
+    let directory = directory()?;
+    let config = format!(
+        "[router]\nhttp = ''\ndata = '{}'\n[spool]\nsync = '{sync}'\n[inputs.tcp]\nlisten = '127.0.0.1:{PORT}'\nack = true\n\
+         [endpoints.out]\ntype = 'file'\npath = '{}'\n",
+        directory.join("data").display(),
+        directory.join("out.jsonl").display()
+    );
+    let _router = serve(&directory, &config)?;
+    metlog_bench::machine::pin();
+    load::acknowledged(PORT, 5000, 20, Duration::from_millis(1))
 }
 
 /// Until a program has said something.
