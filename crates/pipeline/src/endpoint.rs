@@ -51,8 +51,8 @@ pub trait Endpoint: Send {
         Duration::ZERO
     }
 
-    /// Whether the peer has lost what it had confirmed within [`Endpoint::settle`], by crashing, say. Asked before each
-    /// write and each tick; after a yes, delivery starts over from where it is sure.
+    /// Whether the peer has lost what it had confirmed within [`Endpoint::settle`], by crashing, say. Asked with each
+    /// tick; after a yes, delivery starts over from where it is sure.
     fn relapsed(&mut self) -> bool {
         false
     }

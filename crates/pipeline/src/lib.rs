@@ -8,8 +8,9 @@
 //! - [`input`]: where the router gets messages from
 //! - [`endpoint`]: where it takes them to; a sender is one already
 //!
-//! and submits itself to the [`registry`] beside its code.
+//! and submits itself to the [`registry`] beside its code; [`describe`] says what its settings can look like.
 
+pub mod describe;
 pub mod endpoint;
 pub mod filter;
 pub mod input;

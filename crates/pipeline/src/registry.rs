@@ -4,6 +4,7 @@
 //! so look-ups refuse doubles; and a plugin that nobody names in source is silently not linked, so every program has
 //! one list of `use … as _;` lines and a test that compares it with this registry.
 
+use crate::describe::{Shape, describe};
 use crate::{Endpoint, Filter, Input, Method, Sender};
 use metlog_settings::{Node, Problem, Problems, suggest};
 use serde::de::DeserializeOwned;
@@ -55,6 +56,8 @@ macro_rules! entry {
             pub example: &'static str,
             /// Reads settings.
             pub read: Reader<$made>,
+            /// What the settings can look like.
+            pub describe: fn() -> Shape,
         }
 
         inventory::collect!($entry);
@@ -78,6 +81,7 @@ macro_rules! entry {
                             Ok(made)
                         }))
                     },
+                    describe: describe::<T::Config>,
                 }
             }
 

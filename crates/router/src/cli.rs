@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod lists;
 mod run;
+mod schema;
 mod send;
 mod status;
 
@@ -75,6 +76,9 @@ enum Command {
     Man,
     /// Prints the built-in default as a file to begin with.
     Init(lists::Init),
+    /// Prints a JSON Schema of the configuration, for editors: `metlog-router schema > metlog.schema.json`, and in the
+    /// file's first line `#:schema ./metlog.schema.json`.
+    Schema(schema::Schema),
 }
 
 /// Which configuration.
@@ -103,6 +107,7 @@ pub fn main_of<T: Into<std::ffi::OsString> + Clone>(arguments: impl IntoIterator
         Command::Plugins(plugins) => plugins.go(),
         Command::Example(example) => example.go(),
         Command::Init(init) => init.go(),
+        Command::Schema(schema) => schema.go(),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "metlog-router", &mut std::io::stdout());

@@ -2,6 +2,7 @@
 
 mod sections;
 
+pub(crate) use sections::EndpointKeys;
 pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 
 use crate::deliver::{Habits, Open};
@@ -10,7 +11,7 @@ use metlog_message::Severity;
 use metlog_pipeline::registry::Unknown;
 use metlog_pipeline::{Endpoint, EndpointEntry, Filter, FilterEntry, Forward, Input, InputEntry, SenderEntry};
 use metlog_settings::{Environment, Kind, Layers, Node, Origin, Problem, Problems, Table, source, suggest};
-use sections::{EndpointKeys, take};
+use sections::take;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

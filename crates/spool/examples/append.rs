@@ -10,7 +10,8 @@ const MESSAGES: u32 = 800;
 const SIZE: usize = 300;
 
 fn main() {
-    let directory = std::env::args_os().nth(1).map_or_else(|| std::env::temp_dir().join("metlog-spool-bench"), PathBuf::from);
+    let directory =
+        std::env::args_os().nth(1).map_or_else(|| std::env::temp_dir().join("metlog-spool-bench"), PathBuf::from);
     println!("{MESSAGES} messages of {SIZE} bytes in a batch, {BATCHES} batches; nanoseconds per message");
     for round in 0..5 {
         floor(&directory, round);
@@ -50,7 +51,8 @@ fn measure(name: &str, directory: &Path, sync: Sync) {
     let options = Options { sync, free_floor: 0, ..Options::default() };
     let disk = Disk::open(directory).expect("a directory of our own");
     let (spool, _) = Spool::open(disk, options).expect("a new spool");
-    let slots: Vec<u32> = (0..3).map(|at| spool.slot(&format!("endpoint {at}"), true).expect("room for three")).collect();
+    let slots: Vec<u32> =
+        (0..3).map(|at| spool.slot(&format!("endpoint {at}"), true).expect("room for three")).collect();
     let message = vec![b'x'; SIZE];
     let mut appending = Duration::ZERO;
     let mut keeping_up = Duration::ZERO;
@@ -83,4 +85,3 @@ fn measure(name: &str, directory: &Path, sync: Sync) {
     );
     spool.close();
 }
-

@@ -142,7 +142,11 @@ impl Desk {
             if left.is_zero() {
                 break;
             }
-            sheet = self.asked.wait_timeout(sheet, left.min(Duration::from_secs(3600))).unwrap_or_else(PoisonError::into_inner).0;
+            sheet = self
+                .asked
+                .wait_timeout(sheet, left.min(Duration::from_secs(3600)))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         let ask = Ask { data: sheet.data, state: sheet.state, room: sheet.room };
         let tick = !sheet.asked;

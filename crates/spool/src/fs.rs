@@ -113,7 +113,7 @@ impl Disk {
         let dir = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
         let state = rustix::fs::fstat(&dir).map_err(failed)?;
         if state.st_mode & 0o022 != 0 {
-            return Err(OpenError::Exposed { path: path.display().to_string(), mode: u32::from(state.st_mode) & 0o7777 });
+            return Err(OpenError::Exposed { path: path.display().to_string(), mode: state.st_mode as u32 & 0o7777 });
         }
         Ok(Disk { path: path.to_owned(), dir, _lock: None })
     }

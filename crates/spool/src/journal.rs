@@ -5,7 +5,9 @@ use crate::desk::{Ask, Desk};
 use crate::frame::{Frame, Pool};
 use crate::fs::Fs;
 use crate::options::{AppendError, Options, Sync};
-use crate::segment::{HEAD, Head, Header, MAX_FRAME, PerSlot, Prepared, SLOTS, file_name, prepare, slots_of, wanted_by_each};
+use crate::segment::{
+    HEAD, Head, Header, MAX_FRAME, PerSlot, Prepared, SLOTS, file_name, prepare, slots_of, wanted_by_each,
+};
 use crate::state::{Store, write_all};
 use crate::view::{Dirty, Kept, Placed, Segment, View, add, subtract};
 use metlog_message::{Batch, Timestamp};
@@ -244,7 +246,9 @@ impl<F: Fs> Core<F> {
             let usable = free.saturating_sub(self.options.free_floor);
             if usable < needed {
                 let floor = self.options.free_floor;
-                return Some(Obstacle::Room(format!("{free} bytes are free on its disk, {floor} must stay (spool.free_floor)")));
+                return Some(Obstacle::Room(format!(
+                    "{free} bytes are free on its disk, {floor} must stay (spool.free_floor)"
+                )));
             }
             writer.budget = usable.min(FREE_EVERY.max(needed));
         }
@@ -316,8 +320,7 @@ impl<F: Fs> Core<F> {
             (first, follows, wanted, view.slots.named())
         };
         let name = file_name(first);
-        let header =
-            Header { salt: salt(), first, follows, created: Timestamp::now().nanos(), wanted, names };
+        let header = Header { salt: salt(), first, follows, created: Timestamp::now().nanos(), wanted, names };
         let bytes = header.write();
         let made = match self.fs.create(&name) {
             // Left by an attempt that failed: no message with this id, or one behind, has ever been on disk.

@@ -198,7 +198,8 @@ impl<F: Fs> Core<F> {
         }
         let (end, marks) = view.end_of(0);
         let age = Timestamp::now().nanos().saturating_sub(placed.last);
-        let kept = age < i64::try_from(self.options.keep.as_nanos()).unwrap_or(i64::MAX) || placed.segment.first < view.unclaimed;
+        let kept = age < i64::try_from(self.options.keep.as_nanos()).unwrap_or(i64::MAX)
+            || placed.segment.first < view.unclaimed;
         let unneeded = view.slots.holders(end, &marks).is_empty() && view.slots.iter().next().is_some();
         (unneeded && (now || !kept)).then_some((placed, end, marks))
     }

@@ -82,7 +82,10 @@ impl fmt::Display for OpenError {
                 write!(out, "the spool {path} belongs to process {pid}: stop that, or give this one another directory")
             }
             OpenError::Taken { path, pid: None } => {
-                write!(out, "the spool {path} belongs to another process: stop that, or give this one another directory")
+                write!(
+                    out,
+                    "the spool {path} belongs to another process: stop that, or give this one another directory"
+                )
             }
             OpenError::Exposed { path, mode } => {
                 write!(out, "others may write to the spool {path} (mode {mode:04o}): chmod 700 {path}")
@@ -114,7 +117,9 @@ impl AppendError {
     pub(crate) fn of(what: &str, error: &io::Error) -> Self {
         let why = format!("{what}: {error}");
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => AppendError::Full { why },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                AppendError::Full { why }
+            }
             _ => AppendError::Io { why },
         }
     }

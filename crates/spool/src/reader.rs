@@ -94,7 +94,7 @@ impl<F: Fs> Reader<F> {
                     self.caught_up(&mut view);
                     return Ok(None);
                 }
-                if let Some(frame) = self.from_memory(&mut view) {
+                if let Some(frame) = self.look_in_memory(&mut view) {
                     return Ok(Some(frame));
                 }
                 if self.position >= view.end {
@@ -103,7 +103,7 @@ impl<F: Fs> Reader<F> {
                 self.locate(&mut view)
             };
             let Some(located) = located else { continue };
-            match self.from_disk(&located) {
+            match self.look_on_disk(&located) {
                 Ok(Look::Frame(frame)) => return Ok(Some(frame)),
                 Ok(Look::Again) => {}
                 Err(error) => return Err(error),
@@ -247,7 +247,7 @@ impl<F: Fs> Reader<F> {
         wanted
     }
 
-    fn from_memory(&mut self, view: &mut View<F>) -> Option<Arc<Frame>> {
+    fn look_in_memory(&mut self, view: &mut View<F>) -> Option<Arc<Frame>> {
         if view.window.front().is_none_or(|kept| kept.frame.first_id > self.position) {
             return None;
         }
@@ -290,7 +290,7 @@ impl<F: Fs> Reader<F> {
     }
 
     /// One step through a file.
-    fn from_disk(&mut self, located: &Located) -> Result<Look, ReadError> {
+    fn look_on_disk(&mut self, located: &Located) -> Result<Look, ReadError> {
         let spool = self.spool.clone();
         let core = &spool.core;
         if !self.turn_to(core, located)? {
@@ -342,10 +342,7 @@ impl<F: Fs> Reader<F> {
                     return Err(ReadError::Io { why: format!("open {}: {error}", segment.name) });
                 }
             };
-            let mut walk = self.walk.take().map_or_else(
-                || Walk::new(file.clone(), 0, 0, None, 0),
-                |(_, walk)| walk,
-            );
+            let mut walk = self.walk.take().map_or_else(|| Walk::new(file.clone(), 0, 0, None, 0), |(_, walk)| walk);
             walk.turn_to(file, from.0, located.bytes, segment.salt, from.1);
             self.walk = Some((segment.clone(), walk));
         }
@@ -359,12 +356,7 @@ impl<F: Fs> Reader<F> {
         Ok(true)
     }
 
-    fn step(
-        &mut self,
-        core: &Core<F>,
-        walk: &mut Walk<F>,
-        located: &Located,
-    ) -> io::Result<Result<Look, ReadError>> {
+    fn step(&mut self, core: &Core<F>, walk: &mut Walk<F>, located: &Located) -> io::Result<Result<Look, ReadError>> {
         let before = walk.expected;
         match walk.step(&core.fs)? {
             Step::End => {

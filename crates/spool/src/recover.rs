@@ -60,6 +60,16 @@ pub(crate) struct Found<F: Fs> {
     pub salt: Option<u32>,
 }
 
+/// The files of a journal.
+pub(crate) struct Listing<F: Fs> {
+    /// In order.
+    pub files: Vec<Found<F>>,
+    /// Those without a message.
+    pub useless: Vec<String>,
+    /// The highest id a name tells.
+    pub highest: u64,
+}
+
 /// What looking through a file brought.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -166,7 +176,7 @@ fn note(scan: &mut Scan, head: &Head, batch: &Batch, cursors: &PerSlot) {
 }
 
 /// The journal's files in order, and the names of those that are no use.
-pub(crate) fn find<F: Fs>(fs: &F, recovery: &mut Recovery) -> Result<(Vec<Found<F>>, Vec<String>, u64), OpenError> {
+pub(crate) fn find<F: Fs>(fs: &F, recovery: &mut Recovery) -> Result<Listing<F>, OpenError> {
     let names = fs.list().map_err(|error| OpenError::io("list the spool", &error))?;
     let mut files = Vec::new();
     let mut useless = Vec::new();
@@ -190,7 +200,10 @@ pub(crate) fn find<F: Fs>(fs: &F, recovery: &mut Recovery) -> Result<(Vec<Found<
                 if found.size <= start { useless.push(found.name) } else { files.push(found) }
             }
             Err(NoHeader::Version(version)) => {
-                let why = format!("{} is of format {version}, this metlog knows 1: start the newer one, or another directory", found.name);
+                let why = format!(
+                    "{} is of format {version}, this metlog knows 1: start the newer one, or another directory",
+                    found.name
+                );
                 return Err(OpenError::Io { why });
             }
             Err(NoHeader::Damaged) => {
@@ -218,7 +231,7 @@ pub(crate) fn find<F: Fs>(fs: &F, recovery: &mut Recovery) -> Result<(Vec<Found<
         }
         new
     });
-    Ok((files, useless, highest))
+    Ok(Listing { files, useless, highest })
 }
 
 fn beginning<F: Fs>(fs: &F, found: &Found<F>) -> Vec<u8> {
@@ -241,10 +254,13 @@ pub(crate) fn open<F: Fs>(fs: F, options: Options) -> Result<(Core<F>, Recovery)
     let mut recovery = Recovery::default();
     let found = state::find(&fs);
     if let Some(version) = found.newer {
-        let why = format!("{} is of format {version}, this metlog knows 1: start the newer one, or another directory", state::NAME);
+        let why = format!(
+            "{} is of format {version}, this metlog knows 1: start the newer one, or another directory",
+            state::NAME
+        );
         return Err(OpenError::Io { why });
     }
-    let (files, useless, highest) = find(&fs, &mut recovery)?;
+    let Listing { files, useless, highest } = find(&fs, &mut recovery)?;
     recovery.fresh = found.state.is_none() && !found.damaged && files.is_empty() && useless.is_empty();
     recovery.state_damaged = !recovery.fresh && (found.damaged || found.state.is_none());
     recovery.clean = found.state.as_ref().is_some_and(|state| state.clean) && !found.damaged;
@@ -357,13 +373,19 @@ impl<F: Fs> Opening<'_, F> {
             let lost = lost.get(at).copied().unwrap_or(false) || lost.get(at + 1).copied().unwrap_or(false);
             // Without a state what is behind is what most likely was not.
             let uncertain = durable.map_or(at == last, |durable| first > durable) || at == last;
-            let scan = self.files.get(at).filter(|_| uncertain || lost).map(|found| scan(self.fs, found, below, &cursors, |_| ()));
+            let scan = self
+                .files
+                .get(at)
+                .filter(|_| uncertain || lost)
+                .map(|found| scan(self.fs, found, below, &cursors, |_| ()));
             self.scans.push(scan);
         }
     }
 
     fn view(&mut self, mut slots: Slots, highest: u64) -> View<F> {
-        let bases = self.bases();
+        let (bases, mut renumbered) = self.bases();
+        // The end of the last file, too, is where its frames end, unless somebody had said so.
+        renumbered.push(!self.recovery.clean);
         let (mut totals, mut content_end) = self.known.map_or((NONE, 1), |state| (state.totals, state.content_end));
         let mut placed = Vec::new();
         let files = std::mem::take(&mut self.files);
@@ -412,7 +434,7 @@ impl<F: Fs> Opening<'_, F> {
         let mut view = View::new(next, content_end, totals);
         view.bytes = self.recovery.bytes;
         view.segments = placed.into();
-        self.recovery.damaged_messages += self.settle_marks(&view, &mut slots, &scans, &known_lost);
+        self.recovery.damaged_messages += self.settle_marks(&view, &mut slots, &scans, &known_lost, &renumbered);
         view.tally.damaged_bytes = self.recovery.damaged_bytes;
         view.tally.damaged_messages = self.recovery.damaged_messages;
         view.tally.places = std::mem::take(&mut self.places);
@@ -432,7 +454,8 @@ impl<F: Fs> Opening<'_, F> {
     }
 
     /// How many messages each slot had been sent before each file: as its header says, or else reckoned from its neighbours.
-    fn bases(&self) -> Vec<PerSlot> {
+    /// And for which of them that starts from what is left, so that it does not fit the cursors' marks any more.
+    fn bases(&self) -> (Vec<PerSlot>, Vec<bool>) {
         let counts = |at: usize| self.scans.get(at).and_then(Option::as_ref).map_or(NONE, |scan| scan.counts);
         let mut bases: Vec<Option<PerSlot>> =
             self.files.iter().map(|found| found.header.as_ref().map(|header| header.wanted)).collect();
@@ -444,13 +467,13 @@ impl<F: Fs> Opening<'_, F> {
                 *base = Some(behind);
             }
         }
+        let renumbered = bases.iter().map(Option::is_none).collect();
         let mut reached = NONE;
         for (at, base) in bases.iter_mut().enumerate() {
-            let base = base.get_or_insert(reached);
-            reached = *base;
+            reached = *base.get_or_insert(reached);
             add(&mut reached, &counts(at));
         }
-        bases.into_iter().map(|base| base.unwrap_or(NONE)).collect()
+        (bases.into_iter().map(|base| base.unwrap_or(NONE)).collect(), renumbered)
     }
 
     fn note_damage(&mut self, found: &Found<F>, scan: &Scan) {
@@ -514,10 +537,16 @@ impl<F: Fs> Opening<'_, F> {
 
     /// Makes each cursor's mark fit the files that are there.
     /// Returns how many messages have gone with files that should be there, as far as ids tell.
-    fn settle_marks(&mut self, view: &View<F>, slots: &mut Slots, scans: &[Option<Scan>], known_lost: &[(usize, PerSlot)]) -> u64 {
+    fn settle_marks(
+        &mut self,
+        view: &View<F>,
+        slots: &mut Slots,
+        scans: &[Option<Scan>],
+        known_lost: &[(usize, PerSlot)],
+        renumbered: &[bool],
+    ) -> u64 {
         let mut vanished = 0;
         let trusted = self.known.is_some();
-        let last = view.segments.len().saturating_sub(1);
         for (number, slot) in slots.iter_mut() {
             let of = |numbers: &PerSlot| numbers.get(number).copied().unwrap_or(0);
             let total = of(&view.totals);
@@ -543,8 +572,8 @@ impl<F: Fs> Opening<'_, F> {
             let base = of(&placed.segment.wanted);
             let end = of(&view.end_of(at).1);
             match scans.get(at).and_then(Option::as_ref) {
-                // In the last file, as it is now: what is not there any more does not count as settled either.
-                Some(scan) if at == last && !self.recovery.clean => slot.mark = base + of(&scan.before),
+                // As it is now: what is not there any more does not count as settled either.
+                Some(scan) if renumbered.get(at + 1).copied().unwrap_or(false) => slot.mark = base + of(&scan.before),
                 _ if !trusted => slot.mark = base,
                 _ => slot.mark = slot.mark.clamp(base, end.max(base)),
             }

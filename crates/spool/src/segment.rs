@@ -299,7 +299,8 @@ pub(crate) fn unpack(head: &Head, body: &[u8], batch: &mut Batch) -> bool {
     let mut start = 0;
     for row in table.as_chunks::<ROW>().0 {
         let (ends, who) = row.split_at(4);
-        let (Ok(end), Ok(wants)) = (ends.try_into().map(u32::from_le_bytes), who.try_into().map(u64::from_le_bytes)) else {
+        let (Ok(end), Ok(wants)) = (ends.try_into().map(u32::from_le_bytes), who.try_into().map(u64::from_le_bytes))
+        else {
             return false;
         };
         let Some(message) = text.get(start..(end as usize).wrapping_sub(1)) else { return false };
@@ -315,7 +316,11 @@ pub(crate) enum Step {
     /// A frame begins here; its body has not been looked at.
     Frame(Head),
     /// No frame; it has been passed over. `next`: the id of the frame behind, if there is one.
-    Damage { from: u64, to: u64, next: Option<u64> },
+    Damage {
+        from: u64,
+        to: u64,
+        next: Option<u64>,
+    },
     End,
 }
 

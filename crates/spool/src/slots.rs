@@ -96,9 +96,10 @@ impl Slot {
         self.mark = self.mark.min(total);
     }
 
-    /// Notes that messages before this id are not there; what was known about the same place is replaced.
+    /// Notes that messages before this id are not there; what was known about the same place is replaced;
+    /// what was given up and what is lost are told apart.
     pub fn gap(&mut self, at: u64, lost: u64, skipped: u64, lasting: bool) {
-        self.gaps.retain(|gap| gap.at != at);
+        self.gaps.retain(|gap| gap.at != at || (gap.skipped > 0) != (skipped > 0));
         if at <= self.committed {
             self.mark += lost + skipped;
             self.lost += lost;
@@ -137,7 +138,12 @@ impl Slot {
             mark: copy.mark,
             skipped: copy.skipped,
             lost: copy.lost,
-            gaps: copy.gaps.iter().filter(|gap| gap.lasting && gap.skipped == 0).map(|gap| (gap.at, gap.lost)).collect(),
+            gaps: copy
+                .gaps
+                .iter()
+                .filter(|gap| gap.lasting && gap.skipped == 0)
+                .map(|gap| (gap.at, gap.lost))
+                .collect(),
         }
     }
 

@@ -146,7 +146,8 @@ impl<F: Fs> Spool<F> {
     pub fn remove(&self, name: &str) -> bool {
         {
             let mut view = self.core.view();
-            let Some(at) = view.slots.find(name).filter(|at| view.slots.get(*at).is_some_and(|slot| !slot.registered)) else {
+            let Some(at) = view.slots.find(name).filter(|at| view.slots.get(*at).is_some_and(|slot| !slot.registered))
+            else {
                 return false;
             };
             view.slots.put(at, None);
@@ -197,7 +198,8 @@ impl<F: Fs> Spool<F> {
     /// All cursors.
     pub fn slots(&self) -> Vec<SlotStatus> {
         let view = self.core.view();
-        let messages: u64 = view.end.saturating_sub(view.segments.front().map_or(view.end, |placed| placed.segment.first));
+        let messages: u64 =
+            view.end.saturating_sub(view.segments.front().map_or(view.end, |placed| placed.segment.first));
         view.slots.iter().map(|(at, slot)| status(&view, at, slot, messages)).collect()
     }
 
@@ -251,7 +253,10 @@ fn status<F: Fs>(view: &View<F>, at: usize, slot: &Slot, messages: u64) -> SlotS
     let oldest = match view.window.get(in_memory).filter(|kept| kept.frame.first_id <= from) {
         Some(_) => {
             let bit = metlog_message::batch::bit(at as u32);
-            view.window.range(in_memory..).find(|kept| kept.frame.batch.any() & bit != 0).map(|kept| kept.frame.received)
+            view.window
+                .range(in_memory..)
+                .find(|kept| kept.frame.batch.any() & bit != 0)
+                .map(|kept| kept.frame.received)
         }
         None => view.at(from).or(Some(0)).and_then(|at| Some(view.segments.get(at)?.segment.created)),
     };

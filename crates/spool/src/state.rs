@@ -123,7 +123,10 @@ impl State {
         for _ in 0..from.u32()?.min(MOST_PLACES as u32) {
             places.push((from.u64()?, from.u64()?));
         }
-        Some((generation, State { clean, next, reserved, durable, content_end, content_durable, totals, slots, places }))
+        Some((
+            generation,
+            State { clean, next, reserved, durable, content_end, content_durable, totals, slots, places },
+        ))
     }
 }
 

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{append, drain, open, small, sync};
-use metlog_spool::simulated::Simulated;
 use metlog_spool::Options;
+use metlog_spool::simulated::Simulated;
 use std::collections::BTreeMap;
 
 /// Two endpoints; frames of one to three messages in three files or more.
@@ -98,7 +98,13 @@ fn any_cut() {
     let (fs, written) = sample(&options, true);
     for name in fs.names() {
         let content = fs.content(&name).unwrap();
-        let step = if name == "state" { 997 } else if all() { 1 } else { 5 };
+        let step = if name == "state" {
+            997
+        } else if all() {
+            1
+        } else {
+            5
+        };
         for length in (0..content.len()).step_by(step) {
             let copy = fs.copy();
             copy.set_content(&name, &content[..length]);

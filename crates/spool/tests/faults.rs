@@ -22,7 +22,8 @@ struct Outside {
 }
 
 fn put(spool: &Arc<Spool<Simulated>>, outside: &mut Outside, count: u64, wait: bool) {
-    let texts: Vec<String> = (0..count).map(|at| format!("{} {at} {}", outside.offered.len(), "x".repeat(40))).collect();
+    let texts: Vec<String> =
+        (0..count).map(|at| format!("{} {at} {}", outside.offered.len(), "x".repeat(40))).collect();
     let messages: Vec<(&str, u64)> = texts.iter().map(|text| (text.as_str(), 0b01)).collect();
     let first = match append(spool, &messages) {
         Ok(first) => first,

@@ -125,7 +125,11 @@ impl Model {
     }
 
     fn wanted(&self, slot: usize, from: u64, to: u64) -> Vec<u64> {
-        self.written.range(from..to.max(from)).filter(|(_, (_, wants))| wants & (1 << slot) != 0).map(|(id, _)| *id).collect()
+        self.written
+            .range(from..to.max(from))
+            .filter(|(_, (_, wants))| wants & (1 << slot) != 0)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     fn read(&mut self, slot: usize, frames: usize, settle: usize) {

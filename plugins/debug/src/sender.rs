@@ -102,10 +102,16 @@ impl Sender for DebugSender {
 
 impl Configured for DebugSender {
     type Config = Config;
-    fn open(config: Config) -> Result<Self, String> {
+
+    fn check(config: &Config) -> Result<(), String> {
         if config.capacity == 0 {
             return Err("`capacity` is 0, which keeps nothing; the sender `null` does that".to_owned());
         }
+        Ok(())
+    }
+
+    fn open(config: Config) -> Result<Self, String> {
+        Self::check(&config)?;
         let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
         let capture = named.entry(config.name).or_insert_with(|| Capture::new(config.capacity));
         capture.ring().capacity = config.capacity;

@@ -53,8 +53,9 @@ fn a_configuration_says_where_they_are() {
     assert_eq!(numbers(), [1, 2, 10, 11, 12, 13, 20, 21, 22, 23], "one capture, as large as it was last told to be");
     open("name = 'mine'\ncapacity = 2").expect("opens").send(&sample::lines(30, 1)).expect("kept");
     assert_eq!(numbers(), [23, 30], "and as small");
-    assert!(open("capacity = 0").err().is_some_and(|why| why.contains("`null`")));
     let entry = SenderEntry::find("debug").expect("there");
+    let told = (entry.read)(&settings("name = 'none'\ncapacity = 0")).err().expect("refused").to_string();
+    assert_eq!(told, "test.toml:2:1: `capacity` is 0, which keeps nothing; the sender `null` does that");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))()
         .expect("the example opens");
 }

@@ -240,10 +240,16 @@ impl Endpoint for FileEndpoint {
     }
 }
 
-impl Configured for FileEndpoint {
-    type Config = EndpointConfig;
+/// What the settings come to.
+struct Plan {
+    mode: u32,
+    every: Option<Duration>,
+    bytes: Option<u64>,
+    template: Option<Template>,
+}
 
-    fn open(config: EndpointConfig) -> Result<Self, String> {
+impl Plan {
+    fn of(config: &EndpointConfig) -> Result<Self, String> {
         let mode = crate::target::mode(&config.mode)?;
         let every = config.rotate_every.map(Span::duration).filter(|every| !every.is_zero());
         let bytes = config.rotate_bytes.map(Size::bytes).filter(|bytes| *bytes > 0);
@@ -251,7 +257,25 @@ impl Configured for FileEndpoint {
         if config.compress != Compress::None && !rotates {
             return Err("`compress` is for files that were rotated; say `rotate_bytes` or `rotate_every` too".into());
         }
-        let template = Template::parse(&config.path, if rotates { SPARE } else { 0 })?.map(Arc::new);
+        let template = Template::parse(&config.path, if rotates { SPARE } else { 0 })?;
+        if template.is_none() && (config.path.ends_with('/') || Path::new(&config.path).file_name().is_none()) {
+            return Err(format!("`path` is `{}`; expected a file such as `logs/all.jsonl`", config.path));
+        }
+        Ok(Plan { mode, every, bytes, template })
+    }
+}
+
+impl Configured for FileEndpoint {
+    type Config = EndpointConfig;
+
+    fn check(config: &EndpointConfig) -> Result<(), String> {
+        Plan::of(config).map(drop)
+    }
+
+    fn open(config: EndpointConfig) -> Result<Self, String> {
+        let Plan { mode, every, bytes, template } = Plan::of(&config)?;
+        let rotates = every.is_some() || bytes.is_some();
+        let template = template.map(Arc::new);
         let told = |path: &Path, error: io::Error| format!("{} cannot be opened: {error}", path.display());
         let path = match &template {
             Some(template) => template.base.clone(),

@@ -17,10 +17,10 @@ impl Pattern {
     pub fn parse(path: &str) -> Result<Self, String> {
         let name = path.rsplit('/').next().unwrap_or_default();
         if matches!(name, "" | "." | "..") {
-            return Err(format!("`{path}` in `paths` is not a file; expected a path such as `/var/log/app/*.jsonl`"));
+            return Err(format!("`paths` has `{path}`, which is not a file; expected a path such as `/var/log/app/*.jsonl`"));
         }
         if name.contains("**") || path.contains("/**/") {
-            return Err(format!("`{path}` in `paths`: `**` is not understood; write one `*` for each folder"));
+            return Err(format!("`paths` has `{path}`: `**` is not understood; write one `*` for each folder"));
         }
         let first = path.split('/').position(is_wild).unwrap_or(path.split('/').count() - 1);
         let root: Vec<&str> = path.split('/').take(first).collect();

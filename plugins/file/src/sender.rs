@@ -138,6 +138,11 @@ impl Sender for FileSender {
 
 impl Configured for FileSender {
     type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        crate::target::mode(&config.mode).map(drop)
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         let mode = crate::target::mode(&config.mode)?;
         let path = config.filepath;

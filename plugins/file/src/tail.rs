@@ -73,14 +73,22 @@ pub struct FileInput {
     patterns: Vec<Pattern>,
 }
 
+fn patterns(config: &InputConfig) -> Result<Vec<Pattern>, String> {
+    if config.paths.is_empty() {
+        return Err("`paths` is empty; expected files such as [\"/var/log/app/*.jsonl\"]".into());
+    }
+    config.paths.iter().map(|path| Pattern::parse(path)).collect()
+}
+
 impl Configured for FileInput {
     type Config = InputConfig;
 
+    fn check(config: &InputConfig) -> Result<(), String> {
+        patterns(config).map(drop)
+    }
+
     fn open(config: InputConfig) -> Result<Self, String> {
-        if config.paths.is_empty() {
-            return Err("`paths` is empty; expected files such as [\"/var/log/app/*.jsonl\"]".into());
-        }
-        let patterns = config.paths.iter().map(|path| Pattern::parse(path)).collect::<Result<_, _>>()?;
+        let patterns = patterns(&config)?;
         // Whether it can be written is better known before anything is read: else all of it would be read again.
         if let Some(marks) = state::load(&config.state)? {
             state::save(&config.state, &marks)?;

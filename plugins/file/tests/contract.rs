@@ -234,7 +234,9 @@ fn wrong_settings_say_what_would_be_right() {
     let path = folder.file();
     let told = |toml: &str| open(toml).err().expect("refused");
     assert!(told("filepath = '/nowhere/at/all'").contains("there is no folder /nowhere/at"));
-    assert!(told(&format!("filepath = {path:?}\nmode = '0999'")).contains("such as `0640`"));
+    let entry = SenderEntry::find("file").expect("there");
+    let wrong = (entry.read)(&settings(&format!("filepath = {path:?}\nmode = '0999'"))).err().expect("refused");
+    assert_eq!(wrong.to_string(), "test.toml:2:1: `mode` is `0999`; expected permissions such as `0640`");
     assert!(told(&format!("filepath = {:?}", folder.0)).contains("cannot be opened"));
     open(&format!("filepath = {path:?}\nmode = '0600'")).expect("opens");
     #[cfg(unix)]
@@ -242,6 +244,5 @@ fn wrong_settings_say_what_would_be_right() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     }
-    let entry = SenderEntry::find("file").expect("there");
     (entry.read)(&of_example(entry.example)).map(drop).unwrap_or_else(|problems| panic!("{problems}"));
 }

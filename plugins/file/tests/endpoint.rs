@@ -597,24 +597,28 @@ fn messages(text: &str) -> Vec<u64> {
 #[test]
 fn wrong_settings_say_what_would_be_right() {
     let folder = Folder::new();
-    let told = |path: &str, more: &str| open(&folder.0.join(path), more).err().expect("refused");
-    for (path, more, right) in [
-        ("{loger}.jsonl", "", "did you mean {logger}?"),
-        ("{type.jsonl", "", "other half"),
-        ("type}.jsonl", "", "other half"),
-        ("{type}/../x", "", "cannot stand behind a placeholder"),
-        ("{type}/", "", "cannot stand behind a placeholder"),
-        ("{type}{type}{type}", "", "300 bytes"),
-        ("{type}{logger}-{date}.jsonlines-for-the-archive", "rotate_bytes = '1 MiB'", "if it is rotated"),
-        ("x", "mode = 'rw'", "such as `0640`"),
-        ("x", "compress = 'gzip'", "rotate_bytes"),
-        ("", "", "cannot be opened"),
+    let entry = EndpointEntry::find("file").expect("registered");
+    for (path, more, place, right) in [
+        ("{loger}.jsonl", "", "1:1", "did you mean {logger}?"),
+        ("{type.jsonl", "", "1:1", "other half"),
+        ("type}.jsonl", "", "1:1", "other half"),
+        ("{type}/../x", "", "1:1", "cannot stand behind a placeholder"),
+        ("{type}/", "", "1:1", "cannot stand behind a placeholder"),
+        ("{type}{type}{type}", "", "1:1", "300 bytes"),
+        ("{type}{logger}-{date}.jsonlines-for-the-archive", "rotate_bytes = '1 MiB'", "1:1", "if it is rotated"),
+        ("", "", "1:1", "expected a file"),
+        ("logs/", "", "1:1", "expected a file"),
+        ("..", "", "1:1", "expected a file"),
+        ("x", "mode = 'rw'", "2:1", "such as `0640`"),
+        ("x", "compress = 'gzip'", "2:1", "rotate_bytes"),
     ] {
-        let why = told(path, more);
-        assert!(why.contains(right), "{path}: {why}");
+        let why = (entry.read)(&settings(&format!("path = {path:?}\n{more}"))).err().expect("refused").to_string();
+        assert!(why.starts_with(&format!("test.toml:{place}: `")) && why.contains(right), "{path}: {why}");
     }
+    let told = |path: &str| open(&folder.0.join(path), "").err().expect("refused");
     std::fs::write(folder.0.join("file"), "").expect("written");
-    assert!(told("file/{type}", "").contains("cannot be opened"));
+    assert!(told("file/{type}").contains("cannot be opened"));
+    assert!(told(".").contains("cannot be opened"));
     assert_eq!(folder.files(), ["file"]);
 }
 

@@ -422,17 +422,15 @@ proptest! {
 #[test]
 fn wrong_settings_say_what_would_be_right() {
     let stage = Stage::new();
-    let told = |toml: &str| {
-        let settings = settings(toml);
-        (InputEntry::find("file").expect("registered").read)(&settings).unwrap_or_else(|problems| panic!("{problems}"))(
-        )
-        .err()
-        .expect("refused")
-    };
-    assert!(told("paths = []\nstate = 'x'").contains("/var/log/app/*.jsonl"));
-    assert!(told("paths = ['/var/log/']\nstate = 'x'").contains("not a file"));
-    assert!(told("paths = ['/var/**/x']\nstate = 'x'").contains("one `*` for each folder"));
-    assert!(told("paths = ['x']\nstate = '/not/there/x'").contains("no such folder"));
+    let read = |toml: &str| (InputEntry::find("file").expect("registered").read)(&settings(toml));
+    for (paths, right) in
+        [("[]", "/var/log/app/*.jsonl"), ("['/var/log/']", "not a file"), ("['/var/**/x']", "one `*` for each folder")]
+    {
+        let told = read(&format!("state = 'x'\npaths = {paths}")).err().expect("refused").to_string();
+        assert!(told.starts_with("test.toml:2:1: `paths` ") && told.contains(right), "{told}");
+    }
+    let opener = read("paths = ['x']\nstate = '/not/there/x'").unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(opener().err().expect("refused").contains("no such folder"));
     std::fs::write(stage.folder.join("state"), "{\"metlog_followed_files\":").expect("written");
     assert!(stage.open("").err().expect("refused").contains("not a state"));
     let root = settings(InputEntry::find("file").expect("registered").example);

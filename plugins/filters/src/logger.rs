@@ -43,10 +43,16 @@ impl Filter for Logger {
 
 impl Configured for Logger {
     type Config = LoggerConfig;
-    fn open(config: LoggerConfig) -> Result<Self, String> {
+
+    fn check(config: &LoggerConfig) -> Result<(), String> {
         if config.is.is_none() && config.not.is_empty() {
             return Err("`logger` needs `is` or `not`: names of loggers, such as [\"web*\"]".into());
         }
+        Ok(())
+    }
+
+    fn open(config: LoggerConfig) -> Result<Self, String> {
+        Self::check(&config)?;
         Ok(Logger { is: config.is.map(globs), not: globs(config.not) })
     }
 }

@@ -251,7 +251,7 @@ fn too_many_to_remember_pass_again_and_none_is_swallowed_wrongly() {
 #[test]
 fn mistakes_are_told_with_their_place() {
     for (name, toml, words) in [
-        ("logger", "", "`logger` needs `is` or `not`"),
+        ("logger", "not = []", "test.toml:1:1: `logger` needs `is` or `not`"),
         ("logger", "iss = 'a'", "did you mean `is`?"),
         (
             "sample",

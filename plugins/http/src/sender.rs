@@ -93,17 +93,27 @@ fn taken(reply: &Reply, sent: usize) -> Taken {
     Taken { rejected, note }
 }
 
+/// Where to, and who we are.
+fn plan(config: &Config) -> Result<(Address, Key), String> {
+    let mut address = Address::parse("url", &config.url)?;
+    if address.path() == "/" {
+        address = address.with_path("/v1/messages");
+    }
+    Ok((address, Key::bearer("key", config.key.clone(), config.key_file.clone())?))
+}
+
 impl Configured for HttpSender {
     type Config = Config;
 
+    fn check(config: &Config) -> Result<(), String> {
+        plan(config).map(drop)
+    }
+
     fn open(config: Config) -> Result<Self, String> {
-        let mut address = Address::parse("url", &config.url)?;
-        if address.path() == "/" {
-            address = address.with_path("/v1/messages");
-        }
+        let (address, key) = plan(&config)?;
         let options = Options {
             connection: config.connection,
-            key: Key::bearer("key", config.key, config.key_file)?,
+            key,
             timeout: config.timeout.duration(),
             reply_limit: REPLY_LIMIT,
         };

@@ -144,8 +144,14 @@ fn verdicts_follow_the_status_and_settings_are_checked_first() {
     }
     sender.send(&batch).expect("taken");
     assert_eq!(peer.requests()[0].header("authorization"), Some("Bearer hunter2"));
-    for (toml, words) in [("url = 'h:1'", "`url`"), ("url = 'http://u:hunter2@h'", "settings of their own")] {
-        let told = open(toml).err().expect("refused");
+    let entry = SenderEntry::find("http").expect("there");
+    for (toml, words) in [
+        ("timeout = '1s'\nurl = 'h:1'", "test.toml:2:1: `url` "),
+        ("url = 'http://u:hunter2@h'", "settings of their own"),
+        ("url = 'http://h'\nkey = 'hunter2'\nkey_file = 'key.txt'", "both `key` and `key_file` are set"),
+        ("url = 'http://h'\nkey = ''", "test.toml:2:1: `key` is empty"),
+    ] {
+        let told = (entry.read)(&settings(toml)).err().expect("refused").to_string();
         assert!(told.contains(words) && !told.contains("hunter2"), "{told}");
     }
 }

@@ -85,49 +85,52 @@ fn taken(reply: &Reply, sent: usize, address: &Address) -> Result<Taken, Trouble
     Ok(Taken { note, ..Taken::default() })
 }
 
+/// Where to, and what entries say that messages do not.
+fn plan(config: &Config, variables: &Environment) -> Result<(Address, Defaults), String> {
+    let variable = |name: &str| variables.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let known = Defaults::default();
+    let url = config.server_url.clone().or_else(|| variable("LOG_SERVER_URL"));
+    let address = Address::parse("server_url", url.as_deref().unwrap_or("http://localhost:8000"))?;
+    let environment = one_of(
+        "environment",
+        config.environment.as_deref(),
+        variable("ENVIRONMENT"),
+        mapping::environment,
+        "`production`, `staging`, `development`, `test` or `local`",
+    )?;
+    let log_type = one_of(
+        "log_type",
+        config.log_type.as_deref(),
+        variable("LOG_TYPE"),
+        mapping::log_type,
+        "`BACKEND`, `FRONTEND`, `MOBILE`, `IOT` or `WORKER`",
+    )?;
+    let service_version = config.service_version.clone().or_else(|| variable("SERVICE_VERSION"));
+    let defaults = Defaults {
+        service: config.service.clone().or_else(|| variable("SERVICE_NAME")),
+        environment: environment.unwrap_or(known.environment),
+        service_version: service_version.unwrap_or(known.service_version),
+        log_type: log_type.unwrap_or(known.log_type),
+    };
+    for (name, text, room) in [
+        ("service", defaults.service.as_deref(), 100),
+        ("service_version", Some(defaults.service_version.as_str()), 50),
+    ] {
+        if text.is_some_and(|text| text.chars().count() > room || text.contains('\0')) {
+            return Err(format!("`{name}` does not fit the server's table: {room} characters at the most, no NUL"));
+        }
+    }
+    Ok((address.ending_in("/logs", &[]), defaults))
+}
+
 impl LogCollectorSender {
     /// As [`Configured::open`], with these variables.
     pub fn open_with(config: Config, variables: &Environment) -> Result<Self, String> {
-        let variable =
-            |name: &str| variables.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let known = Defaults::default();
-        let url = config.server_url.or_else(|| variable("LOG_SERVER_URL"));
-        let address = Address::parse("server_url", url.as_deref().unwrap_or("http://localhost:8000"))?;
-        let defaults = Defaults {
-            service: config.service.or_else(|| variable("SERVICE_NAME")),
-            environment: one_of(
-                "environment",
-                config.environment,
-                variable("ENVIRONMENT"),
-                mapping::environment,
-                "`production`, `staging`, `development`, `test` or `local`",
-            )?
-            .unwrap_or(known.environment),
-            service_version: config
-                .service_version
-                .or_else(|| variable("SERVICE_VERSION"))
-                .unwrap_or(known.service_version),
-            log_type: one_of(
-                "log_type",
-                config.log_type,
-                variable("LOG_TYPE"),
-                mapping::log_type,
-                "`BACKEND`, `FRONTEND`, `MOBILE`, `IOT` or `WORKER`",
-            )?
-            .unwrap_or(known.log_type),
-        };
-        for (name, text, room) in [
-            ("service", defaults.service.as_deref(), 100),
-            ("service_version", Some(defaults.service_version.as_str()), 50),
-        ] {
-            if text.is_some_and(|text| text.chars().count() > room || text.contains('\0')) {
-                return Err(format!("`{name}` does not fit the server's table: {room} characters at the most, no NUL"));
-            }
-        }
+        let (address, defaults) = plan(&config, variables)?;
         let timeout = config.timeout.map_or(Duration::from_secs(5), Span::duration);
         Ok(LogCollectorSender {
             client: Blocking::new(
-                address.ending_in("/logs", &[]),
+                address,
                 Options { connection: config.connection, timeout, ..Options::default() },
             )?,
             delivery: Delivery::new(PER_REQUEST),
@@ -146,14 +149,14 @@ impl LogCollectorSender {
 /// `ENVIRONMENT` may be somebody else's, so a word of it that we do not know is passed over.
 fn one_of(
     setting: &str,
-    set: Option<String>,
+    set: Option<&str>,
     variable: Option<String>,
     known: fn(&str) -> Option<&'static str>,
     right: &str,
 ) -> Result<Option<&'static str>, String> {
     match set {
         Some(text) => {
-            known(&text).map(Some).ok_or_else(|| format!("`{setting}` is {text:?}; the server knows {right}"))
+            known(text).map(Some).ok_or_else(|| format!("`{setting}` is {text:?}; the server knows {right}"))
         }
         None => Ok(variable.as_deref().and_then(known)),
     }
@@ -161,6 +164,10 @@ fn one_of(
 
 impl Configured for LogCollectorSender {
     type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        plan(config, &Environment::process()).map(drop)
+    }
 
     fn open(config: Config) -> Result<Self, String> {
         Self::open_with(config, &Environment::process())

@@ -5,7 +5,7 @@ use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
 use metlog_testkit::service::{map, number, text};
-use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample};
+use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample, settings};
 use std::io::Read;
 
 #[test]
@@ -192,6 +192,14 @@ fn variables_stand_in_and_settings_are_checked() {
     sender.send(&sample::lines(0, 1)).expect("taken");
     let entry = logs(&server.http.requests()[0]).remove(0);
     assert_eq!((text(&entry, "service"), text(&entry, "environment")), ("shop".into(), "development".into()));
-    let told = open("logcollector", "environment = 'moon'").err().expect("refused");
-    assert!(told.contains("`staging`"), "{told}");
+    let entry = SenderEntry::find("logcollector").expect("there");
+    for (toml, words) in [
+        ("service = 'a'\nenvironment = 'moon'", "test.toml:2:1: `environment` is \"moon\"; the server knows `production`"),
+        ("log_type = 'TOASTER'", "test.toml:1:1: `log_type` is \"TOASTER\""),
+        ("server_url = 'localhost'", "test.toml:1:1: `server_url` "),
+        (&format!("service = '{}'", "x".repeat(101)), "test.toml:1:1: `service` does not fit"),
+    ] {
+        let told = (entry.read)(&settings(toml)).err().expect("refused").to_string();
+        assert!(told.contains(words), "{told}");
+    }
 }

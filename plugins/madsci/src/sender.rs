@@ -62,27 +62,33 @@ fn taken(reply: &Reply, address: &Address) -> Result<Taken, Trouble> {
     )))
 }
 
+fn address(config: &Config, variables: &Environment) -> Result<Address, String> {
+    let variable = || variables.get("EVENT_SERVER_URL").filter(|url| !url.trim().is_empty());
+    let url = config.event_server_url.clone().or_else(variable);
+    let url = url.ok_or("`event_server_url` is missing, and so is the variable EVENT_SERVER_URL")?;
+    Ok(Address::parse("event_server_url", &url)?.ending_in("/event", &[]))
+}
+
 impl MadsciSender {
     /// As [`Configured::open`], with these variables.
     pub fn open_with(config: Config, variables: &Environment) -> Result<Self, String> {
-        let variable = || variables.get("EVENT_SERVER_URL").filter(|url| !url.trim().is_empty());
-        let url = config
-            .event_server_url
-            .or_else(variable)
-            .ok_or("`event_server_url` is missing, and so is the variable EVENT_SERVER_URL")?;
+        let address = address(&config, variables)?;
         let options = Options {
             connection: config.connection,
             key: Key::default(),
             timeout: config.timeout.map_or(Duration::from_secs(10), Span::duration),
             ..Options::default()
         };
-        let address = Address::parse("event_server_url", &url)?.ending_in("/event", &[]);
         Ok(MadsciSender { client: Blocking::new(address, options)?, delivery: Delivery::new(1) })
     }
 }
 
 impl Configured for MadsciSender {
     type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        address(config, &Environment::process()).map(drop)
+    }
 
     fn open(config: Config) -> Result<Self, String> {
         Self::open_with(config, &Environment::process())

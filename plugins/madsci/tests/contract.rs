@@ -6,7 +6,7 @@ use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer};
 use metlog_testkit::service::{map, number, text};
-use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample};
+use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample, settings};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -156,4 +156,7 @@ fn the_address_has_several_spellings() {
     MadsciSender::open_with(Config::default(), &variables).expect("opens").send(&sample::lines(0, 1)).expect("taken");
     let none = Environment::fixed::<&str, &str>([]);
     assert!(MadsciSender::open_with(Config::default(), &none).expect_err("refused").contains("EVENT_SERVER_URL"));
+    let entry = SenderEntry::find("madsci").expect("there");
+    let told = (entry.read)(&settings("timeout = '1s'\nevent_server_url = 'ftp://h'")).err().expect("refused").to_string();
+    assert_eq!(told, "test.toml:2:1: `event_server_url` has the scheme `ftp`; only http and https work here");
 }

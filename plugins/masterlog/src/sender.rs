@@ -90,14 +90,21 @@ fn taken(reply: &Reply, sent: usize, address: &Address) -> Result<Taken, Trouble
     Ok(Taken { note, ..Taken::default() })
 }
 
-impl MasterLogSender {
-    /// As [`Configured::open`], with these variables.
-    pub fn open_with(config: Config, variables: &Environment) -> Result<Self, String> {
-        let endpoint = config.endpoint.or_else(|| variable(variables, "MASTER_LOG_ENDPOINT"));
+/// What settings and variables come to.
+struct Plan {
+    address: Address,
+    key: Key,
+    pacing: Pacing,
+    timeout: Duration,
+}
+
+impl Plan {
+    fn of(config: &Config, variables: &Environment) -> Result<Self, String> {
+        let endpoint = config.endpoint.clone().or_else(|| variable(variables, "MASTER_LOG_ENDPOINT"));
         let endpoint = endpoint.ok_or("`endpoint` is missing, and so is the variable MASTER_LOG_ENDPOINT")?;
         let address =
             Address::parse("endpoint", &endpoint)?.ending_in("/api/v1/logs/batch", &["/api/v1/logs", "/api/v1"]);
-        let key = match (config.api_key, config.api_key_file) {
+        let key = match (config.api_key.clone(), config.api_key_file.clone()) {
             (None, None) => {
                 let key = variable(variables, "MASTER_LOG_API_KEY")
                     .ok_or("`api_key` and `api_key_file` are missing, and so is the variable MASTER_LOG_API_KEY")?;
@@ -124,20 +131,23 @@ impl MasterLogSender {
             min_interval: seconds(config.min_request_interval, "MASTER_LOG_MIN_REQUEST_INTERVAL_SECONDS", 0.0)?,
             ..Pacing::default()
         };
+        Ok(Plan { address, key, pacing, timeout: seconds(config.timeout, "MASTER_LOG_TIMEOUT_SECONDS", 2.0)? })
+    }
+}
+
+impl MasterLogSender {
+    /// As [`Configured::open`], with these variables.
+    pub fn open_with(config: Config, variables: &Environment) -> Result<Self, String> {
+        let Plan { address, key, pacing, timeout } = Plan::of(&config, variables)?;
         let mut connection = config.connection;
         // Some servers answer whoever did not ask for JSON with a page, and a bad event with a redirect to one.
         if !connection.headers.keys().any(|name| name.eq_ignore_ascii_case("accept")) {
             connection.headers.insert("Accept".into(), Secret::new("application/json"));
         }
-        let options = Options {
-            connection,
-            key,
-            timeout: seconds(config.timeout, "MASTER_LOG_TIMEOUT_SECONDS", 2.0)?,
-            ..Options::default()
-        };
+        let options = Options { connection, key, timeout, ..Options::default() };
         Ok(MasterLogSender {
             client: Blocking::new(address, options)?,
-            delivery: Delivery::new(batch_size),
+            delivery: Delivery::new(pacing.messages),
             compress: Compress { codec: config.compress.unwrap_or(Codec::None), above: 1024 },
             pacing,
             last_request: None,
@@ -157,6 +167,10 @@ fn parsed<T: FromStr>(variables: &Environment, name: &str, right: &str) -> Resul
 
 impl Configured for MasterLogSender {
     type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        Plan::of(config, &Environment::process()).map(drop)
+    }
 
     fn open(config: Config) -> Result<Self, String> {
         Self::open_with(config, &Environment::process())

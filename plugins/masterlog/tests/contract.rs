@@ -5,7 +5,7 @@ use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, Sender, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
 use metlog_testkit::service::{map, number, text};
-use metlog_testkit::{Arrived, Service, of_example, open, sample};
+use metlog_testkit::{Arrived, Service, of_example, open, sample, settings};
 use std::time::Duration;
 use std::time::Instant;
 
@@ -136,6 +136,20 @@ fn any_form_of_the_address_and_the_variables_are_understood() {
         ),
     ] {
         let told = MasterLogSender::open_with(Config::default(), &Environment::fixed(variables)).expect_err("refused");
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_told_with_their_place() {
+    let entry = SenderEntry::find("masterlog").expect("there");
+    for (toml, words) in [
+        ("api_key = 'k'\nendpoint = 'h'", "test.toml:2:1: `endpoint` "),
+        ("endpoint = 'http://h'\napi_key = ''", "test.toml:2:1: `api_key` is empty"),
+        ("endpoint = 'http://h'\napi_key = 'k'\nbatch_size = 0", "test.toml:3:1: `batch_size` is 0"),
+        ("endpoint = 'http://h'\napi_key = 'k'\napi_key_file = 'f'", "both `api_key` and `api_key_file` are set"),
+    ] {
+        let told = (entry.read)(&settings(toml)).err().expect("refused").to_string();
         assert!(told.contains(words), "{told}");
     }
 }

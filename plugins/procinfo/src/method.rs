@@ -78,16 +78,19 @@ impl ProcinfoMethod {
 impl Configured for ProcinfoMethod {
     type Config = Config;
 
-    fn open(config: Config) -> Result<Self, String> {
-        let Config { cpu, mem, io, threads, busy, net, .. } = config;
+    fn check(config: &Config) -> Result<(), String> {
+        let Config { cpu, mem, io, threads, busy, net, .. } = *config;
         let some = [cpu, mem, io, threads, busy, net].contains(&Some(true));
-        match config.every {
-            Some(_) if !some => Err(
-                "procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
-                    .into(),
-            ),
-            _ => Ok(ProcinfoMethod(config)),
+        if config.every.is_some() && !some {
+            let right = "set one or more of cpu, mem, io, threads, busy, net to true";
+            return Err(format!("`every` has nothing to send; {right}"));
         }
+        Ok(())
+    }
+
+    fn open(config: Config) -> Result<Self, String> {
+        Self::check(&config)?;
+        Ok(ProcinfoMethod(config))
     }
 }
 

@@ -187,8 +187,8 @@ fn the_clock_calls_without_arguments() {
 fn settings_that_are_wrong() {
     let wrong = |settings: &str| named("procinfo", settings).err().expect(settings);
     assert_eq!(
-        wrong("every = '1s'"),
-        "procinfo: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
+        wrong("cpu = false\nevery = '1s'"),
+        "test.toml:2:1: `every` has nothing to send; set one or more of cpu, mem, io, threads, busy, net to true"
     );
     assert_eq!(wrong("every = '1ms'\ncpu = true"), "test.toml:1:9: `every`: 1ms is too short, the least is 10ms");
     let expected = "\

@@ -206,27 +206,4 @@ mod tests {
         assert_eq!(metric.read(sparse, &naming), Ok(Kind::Timer));
         assert_eq!((metric.name.as_str(), metric.value, metric.rate), ("a", 12.5, 1.0));
     }
-
-    #[test]
-    fn speed_tmp() {
-        let mut m = Message::new("counter").logger("shop.pay").payload("1").field("name", "jobs.done").field("rate", 1.0);
-        m.pid = Some(7);
-        m.hostname = Some("app01".into());
-        let mut text = Vec::new();
-        wire::write(&mut text, &m);
-        let naming = Naming { prefix: String::new(), namespace: true, tags: Tags::None, tag_fields: vec![] };
-        let mut metric = Metric::default();
-        let mut tally = crate::tally::Tally::new(1432 * 16, true);
-        let n = 1_000_000;
-        let mut best = f64::MAX;
-        for _ in 0..5 {
-            let t = std::time::Instant::now();
-            for at in 0..n {
-                let kind = metric.read(std::hint::black_box(&text), &naming).unwrap();
-                if tally.add(at, kind, &metric).is_err() || at % 16_000 == 0 { tally.clear(); }
-            }
-            best = best.min(t.elapsed().as_nanos() as f64 / n as f64);
-        }
-        eprintln!("{} bytes: {best:.0} ns", text.len());
-    }
 }

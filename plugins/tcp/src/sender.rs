@@ -111,24 +111,34 @@ impl Drop for TcpSender {
     }
 }
 
+/// The addresses, and how long anything may take.
+fn plan(config: &Config) -> Result<(Vec<Address>, Terms), String> {
+    if config.address.is_empty() {
+        return Err("`address` is an empty list; it is written like `127.0.0.1:5567`".to_owned());
+    }
+    let addresses = config.address.iter().map(|text| Address::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let positive = |span: Duration, name: &str| match span {
+        Duration::ZERO => Err(format!("`{name}` is zero: nothing is ever that fast")),
+        span => Ok(span),
+    };
+    let terms = Terms {
+        connect_timeout: positive(config.connect_timeout.duration(), "connect_timeout")?,
+        write_timeout: positive(config.write_timeout.duration(), "write_timeout")?,
+        keepalive: config.keepalive.duration(),
+        nodelay: config.nodelay,
+    };
+    Ok((addresses, terms))
+}
+
 impl Configured for TcpSender {
     type Config = Config;
 
+    fn check(config: &Config) -> Result<(), String> {
+        plan(config).map(drop)
+    }
+
     fn open(config: Config) -> Result<Self, String> {
-        if config.address.is_empty() {
-            return Err("`address` is an empty list; it is written like `127.0.0.1:5567`".to_owned());
-        }
-        let addresses = config.address.iter().map(|text| Address::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let positive = |span: Duration, name: &str| match span {
-            Duration::ZERO => Err(format!("`{name}` is zero: nothing is ever that fast")),
-            span => Ok(span),
-        };
-        let terms = Terms {
-            connect_timeout: positive(config.connect_timeout.duration(), "connect_timeout")?,
-            write_timeout: positive(config.write_timeout.duration(), "write_timeout")?,
-            keepalive: config.keepalive.duration(),
-            nodelay: config.nodelay,
-        };
+        let (addresses, terms) = plan(&config)?;
         Ok(TcpSender { addresses, terms, connection: None })
     }
 }

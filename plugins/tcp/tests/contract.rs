@@ -128,15 +128,15 @@ fn what_a_peer_says_is_ignored_and_its_end_is_noticed() {
 
 #[test]
 fn settings_are_checked_before_anything_is_opened() {
+    let entry = SenderEntry::find("tcp").expect("there");
     for (toml, words) in [
         ("address = '127.0.0.1'", "no port"),
-        ("address = []", "empty list"),
-        ("address = '127.0.0.1:1'\nwrite_timeout = '0s'", "`write_timeout` is zero"),
+        ("address = []", "test.toml:1:1: `address` is an empty list"),
+        ("address = '127.0.0.1:1'\nwrite_timeout = '0s'", "test.toml:2:1: `write_timeout` is zero"),
     ] {
-        let told = open(toml).err().expect("refused");
+        let told = (entry.read)(&settings(toml)).err().expect("refused").to_string();
         assert!(told.contains(words), "{told}");
     }
-    let entry = SenderEntry::find("tcp").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))()
         .expect("the example opens");
 }

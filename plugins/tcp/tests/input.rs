@@ -182,10 +182,10 @@ fn what_has_arrived_before_the_end_is_taken() {
 
 #[test]
 fn beyond_this_machine_it_wants_to_be_told_that_the_network_is_trusted() {
-    let why = open("listen = '0.0.0.0:0'").err().expect("refused");
-    assert!(why.contains("trusted_network = true"), "{why}");
-    open("listen = '0.0.0.0:0'\ntrusted_network = true").expect("opens");
     let entry = InputEntry::find("tcp").expect("there");
+    let why = (entry.read)(&settings("ack = true\nlisten = '0.0.0.0:0'")).err().expect("refused").to_string();
+    assert!(why.starts_with("test.toml:2:1: `listen = ") && why.contains("trusted_network = true"), "{why}");
+    open("listen = '0.0.0.0:0'\ntrusted_network = true").expect("opens");
     let example = settings(entry.example);
     let section = example.get("inputs").and_then(|inputs| inputs.get("tcp")).expect("the section");
     drop((entry.read)(section).unwrap_or_else(|problems| panic!("{problems}")));

@@ -155,35 +155,42 @@ impl Sender for UdpSender {
     }
 }
 
+/// The destinations, none of which is looked up yet.
+fn plan(config: &Config) -> Result<Vec<Destination>, String> {
+    if config.host.is_empty() {
+        return Err("`host` is an empty list: name at least one".to_owned());
+    }
+    let Some(&last) = config.port.last() else {
+        return Err("`port` is an empty list: name at least one, the router's own is 5566".to_owned());
+    };
+    let send_buffer = config.send_buffer.map(|size| usize::try_from(size.bytes()));
+    let send_buffer = send_buffer.transpose().map_err(|_| "`send_buffer` is too large".to_owned())?;
+    let destination = |(at, host): (usize, &String)| {
+        let host = host.trim().to_owned();
+        if host.is_empty() {
+            return Err("`host` holds an empty name".to_owned());
+        }
+        match config.port.get(at).copied().unwrap_or(last) {
+            0 => Err("`port` is 0: nothing can listen there, the router's own is 5566".to_owned()),
+            port => Ok(Destination::new(host, port, send_buffer)),
+        }
+    };
+    config.host.iter().enumerate().map(destination).collect()
+}
+
 impl Configured for UdpSender {
     type Config = Config;
 
+    fn check(config: &Config) -> Result<(), String> {
+        plan(config).map(drop)
+    }
+
     fn open(config: Config) -> Result<Self, String> {
-        if config.host.is_empty() {
-            return Err("`host` is an empty list: name at least one".to_owned());
-        }
-        let Some(&last) = config.port.last() else {
-            return Err("`port` is an empty list: name at least one, the router's own is 5566".to_owned());
-        };
-        let send_buffer = match config.send_buffer {
-            None => None,
-            Some(size) => Some(usize::try_from(size.bytes()).map_err(|_| "`send_buffer` is too large".to_owned())?),
-        };
-        let mut destinations = Vec::with_capacity(config.host.len());
-        for (at, host) in config.host.into_iter().enumerate() {
-            let host = host.trim().to_owned();
-            if host.is_empty() {
-                return Err("`host` holds an empty name".to_owned());
-            }
-            let port = config.port.get(at).copied().unwrap_or(last);
-            if port == 0 {
-                return Err("`port` is 0: nothing can listen there, the router's own is 5566".to_owned());
-            }
-            let mut destination = Destination::new(host, port, send_buffer);
+        let mut destinations = plan(&config)?;
+        for destination in &mut destinations {
             // A name that is unknown now may be known later: the first send says what is wrong, the client keeps the
             // messages. A start must not depend on a name server.
             let _ = destination.prepare();
-            destinations.push(destination);
         }
         Ok(UdpSender { destinations })
     }

@@ -1,8 +1,6 @@
 //! Endpoint texts, checked when the configuration is read.
 
-use zeromq::Endpoint;
-#[cfg(feature = "sender")]
-use zeromq::Host;
+use zeromq::{Endpoint, Host};
 
 /// Whether this is an endpoint one can connect to. The error names the setting and says what would be right.
 pub(crate) fn check(setting: &str, text: &str) -> Result<String, String> {
@@ -29,19 +27,33 @@ pub(crate) fn check_bind(setting: &str, text: &str) -> Result<String, String> {
     ))
 }
 
-/// An endpoint an input may bind, parsed. What other hosts can reach takes the user's word that this is meant.
+/// An endpoint an input may bind, parsed. Whether a name stays near is known only when it is looked up.
 #[cfg(feature = "input")]
 pub(crate) fn check_listen(setting: &str, text: &str, trusted_network: bool) -> Result<Endpoint, String> {
     let endpoint = parse(setting, text)?;
-    let addresses = crate::listener::addresses(&endpoint);
-    let addresses = addresses.map_err(|error| format!("`{setting}` is `{}`: {error}", text.trim()))?;
+    if !is_name(&endpoint) {
+        stay_near(setting, &endpoint, trusted_network)?;
+    }
+    Ok(endpoint)
+}
+
+/// Whether somebody has to be asked which address is meant.
+#[cfg(feature = "input")]
+pub(crate) fn is_name(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Tcp(Host::Domain(name), _) if name != "*")
+}
+
+/// What other hosts can reach takes the user's word that this is meant. Looks names up.
+#[cfg(feature = "input")]
+pub(crate) fn stay_near(setting: &str, endpoint: &Endpoint, trusted_network: bool) -> Result<(), String> {
+    let addresses = crate::listener::addresses(endpoint);
+    let addresses = addresses.map_err(|error| format!("`{setting}` is `{endpoint}`: {error}"))?;
     if trusted_network || addresses.iter().all(|address| address.ip().to_canonical().is_loopback()) {
-        return Ok(endpoint);
+        return Ok(());
     }
     Err(format!(
-        "`{setting}` is `{}`, which other hosts can reach, and this ZeroMQ asks nobody who they are: if everyone who can \
-         reach it may send, say `trusted_network = true`; if not, bind 127.0.0.1",
-        text.trim()
+        "`{setting}` is `{endpoint}`, which other hosts can reach, and this ZeroMQ asks nobody who they are: if \
+         everyone who can reach it may send, say `trusted_network = true`; if not, bind 127.0.0.1"
     ))
 }
 

@@ -154,17 +154,29 @@ impl Sender for ZmqHandshakePubSender {
     }
 }
 
+/// The endpoints of handshake and messages.
+fn endpoints(config: &HandshakeConfig) -> Result<(String, String), String> {
+    let numbers = [
+        ("handshake_timeout", config.handshake_timeout.0.is_zero()),
+        ("livecheck", config.livecheck.duration().is_zero()),
+        ("hwm", config.hwm == 0),
+    ];
+    if let Some((key, _)) = numbers.into_iter().find(|(_, is_zero)| *is_zero) {
+        return Err(format!("`{key}` is 0, it must be more"));
+    }
+    Ok((check("handshake_bind", &config.handshake_bind)?, check("connect_bind", &config.connect_bind)?))
+}
+
 impl Configured for ZmqHandshakePubSender {
     type Config = HandshakeConfig;
 
+    fn check(config: &HandshakeConfig) -> Result<(), String> {
+        endpoints(config).map(drop)
+    }
+
     fn open(config: HandshakeConfig) -> Result<Self, String> {
-        let handshake = check("handshake_bind", &config.handshake_bind)?;
-        let connect = check("connect_bind", &config.connect_bind)?;
-        let within = config.handshake_timeout.0;
-        let livecheck = config.livecheck.duration();
-        if within.is_zero() || livecheck.is_zero() || config.hwm == 0 {
-            return Err("`handshake_timeout`, `livecheck` and `hwm` must be more than 0".to_owned());
-        }
+        let (handshake, connect) = endpoints(&config)?;
+        let (within, livecheck) = (config.handshake_timeout.0, config.livecheck.duration());
         let verdict = Arc::new(Verdict::default());
         let companion = Box::pin(watch(handshake, within, livecheck, Arc::clone(&verdict)));
         let terms =

@@ -1,6 +1,6 @@
 use crate::connection::PASSES;
 use crate::dial::Dial;
-use crate::endpoint::{check, check_listen};
+use crate::endpoint::{check, check_listen, is_name, stay_near};
 use crate::listener::{Listener, Reception};
 use crate::roster::{Limits, Roster};
 use crate::session::Role;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use zeromq::Endpoint;
 
 /// The largest frame of a handshake; an honest one is empty.
 const REQUEST: usize = 4096;
@@ -214,33 +215,59 @@ impl Input for ZmqInput {
     }
 }
 
-impl Configured for ZmqInput {
-    type Config = InputConfig;
+/// What the settings come to.
+struct Plan {
+    bind: Vec<Endpoint>,
+    connect: Vec<String>,
+    handshake: Option<Endpoint>,
+}
 
-    fn open(mut config: InputConfig) -> Result<Self, String> {
-        if config.bind.is_empty() && config.connect.is_empty() {
-            config.bind.push("tcp://127.0.0.1:5565".to_owned());
-        }
-        if config.max_connections == 0 || config.max_connections_per_address == 0 || config.max_message.bytes() == 0 {
-            return Err(
-                "`max_connections`, `max_connections_per_address` and `max_message` must be more than 0".to_owned()
-            );
+impl Plan {
+    fn of(config: &InputConfig) -> Result<Self, String> {
+        let numbers = [
+            ("max_connections", config.max_connections == 0),
+            ("max_connections_per_address", config.max_connections_per_address == 0),
+            ("max_message", config.max_message.bytes() == 0),
+        ];
+        if let Some((key, _)) = numbers.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(format!("`{key}` is 0, it must be more: nothing could ever come in"));
         }
         if config.socket == Kind::Sub && config.subscribe.is_empty() {
             return Err("`subscribe` is an empty list, so nothing would ever come; `\"\"` means everything".to_owned());
         }
-        let trusted = config.trusted_network;
-        // All are checked before the first is bound.
-        config.connect = config.connect.iter().map(|text| check("connect", text)).collect::<Result<_, _>>()?;
-        let endpoints =
-            config.bind.iter().map(|text| check_listen("bind", text, trusted)).collect::<Result<Vec<_>, _>>()?;
+        let listen = |setting, text: &str| check_listen(setting, text, config.trusted_network);
+        let by_default = config.bind.is_empty() && config.connect.is_empty();
+        let bind = config.bind.iter().map(String::as_str).chain(by_default.then_some("tcp://127.0.0.1:5565"));
         let handshake = Some(config.handshake.trim()).filter(|text| !text.is_empty());
-        let handshake = handshake.map(|text| check_listen("handshake", text, trusted)).transpose()?;
-        let bind =
+        Ok(Plan {
+            bind: bind.map(|text| listen("bind", text)).collect::<Result<_, _>>()?,
+            connect: config.connect.iter().map(|text| check("connect", text)).collect::<Result<_, _>>()?,
+            handshake: handshake.map(|text| listen("handshake", text)).transpose()?,
+        })
+    }
+}
+
+impl Configured for ZmqInput {
+    type Config = InputConfig;
+
+    fn check(config: &InputConfig) -> Result<(), String> {
+        Plan::of(config).map(drop)
+    }
+
+    fn open(mut config: InputConfig) -> Result<Self, String> {
+        let Plan { bind, connect, handshake } = Plan::of(&config)?;
+        // All are looked up before the first is bound.
+        let named = bind.iter().map(|endpoint| ("bind", endpoint));
+        let named = named.chain(handshake.iter().map(|endpoint| ("handshake", endpoint)));
+        for (setting, endpoint) in named.filter(|(_, endpoint)| is_name(endpoint)) {
+            stay_near(setting, endpoint, config.trusted_network)?;
+        }
+        config.connect = connect;
+        let open =
             |endpoint| Listener::bind(&endpoint).map_err(|error| format!("cannot listen at {endpoint}: {error}"));
         Ok(ZmqInput {
-            listeners: endpoints.into_iter().map(bind).collect::<Result<_, _>>()?,
-            handshake: handshake.map(bind).transpose()?,
+            listeners: bind.into_iter().map(open).collect::<Result<_, _>>()?,
+            handshake: handshake.map(open).transpose()?,
             config,
         })
     }

@@ -124,18 +124,26 @@ impl Sender for ZmqPubSender {
     }
 }
 
+fn endpoints(config: &PubConfig) -> Result<Vec<String>, String> {
+    if config.bindstrs.is_empty() {
+        return Err("`bindstrs` is an empty list: name at least one endpoint".to_owned());
+    }
+    if config.queue_length == 0 {
+        return Err("`queue_length` is 0: nothing could ever be sent".to_owned());
+    }
+    let check = if config.bind { check_bind } else { check };
+    config.bindstrs.iter().map(|text| check("bindstrs", text)).collect()
+}
+
 impl Configured for ZmqPubSender {
     type Config = PubConfig;
 
+    fn check(config: &PubConfig) -> Result<(), String> {
+        endpoints(config).map(drop)
+    }
+
     fn open(config: PubConfig) -> Result<Self, String> {
-        if config.bindstrs.is_empty() {
-            return Err("`bindstrs` is an empty list: name at least one endpoint".to_owned());
-        }
-        if config.queue_length == 0 {
-            return Err("`queue_length` is 0: nothing could ever be sent".to_owned());
-        }
-        let check = if config.bind { check_bind } else { check };
-        let endpoints = config.bindstrs.iter().map(|text| check("bindstrs", text)).collect::<Result<Vec<_>, _>>()?;
+        let endpoints = endpoints(&config)?;
         let way = if config.bind { Way::Bind } else { Way::Connect };
         let terms =
             Terms { connect_wait: config.connect_wait.duration(), send_timeout: config.send_timeout.duration() };

@@ -470,6 +470,7 @@ fn strangers_are_turned_away_in_order() {
 #[test]
 fn settings_are_checked() {
     for (toml, words) in [
+        ("bind = 'tcp://0.0.0.0:5565'", "test.toml:1:1: `bind` is `tcp://0.0.0.0:5565`, which other hosts can reach"),
         ("bind = 'tcp://0.0.0.0:5565'", "`trusted_network = true`"),
         ("bind = 'tcp://*:5565'", "`trusted_network = true`"),
         ("bind = ['tcp://127.0.0.1:5565', 'tcp://192.0.2.1:5565']", "other hosts"),
@@ -478,11 +479,16 @@ fn settings_are_checked() {
         ("connect = 'inproc://x'", "`connect`"),
         ("subscribe = []", "means everything"),
         ("socket = 'pub'", "pull"),
-        ("max_connections = 0", "`max_connections`"),
+        ("max_connections = 0", "test.toml:1:1: `max_connections` is 0"),
+        ("socket = 'pull'\nmax_message = 0", "test.toml:2:1: `max_message` is 0"),
     ] {
         let told = open(toml).err().expect("refused");
         assert!(told.contains(words), "{toml}: {told}");
     }
+    let name = settings("bind = 'tcp://no-such-host.invalid:5565'");
+    let opener = (InputEntry::find("zmq").expect("there").read)(&name).expect("nobody was asked yet");
+    let told = opener().err().expect("refused");
+    assert!(told.contains("`bind` is `tcp://no-such-host.invalid:5565`: "), "{told}");
     let at = endpoint();
     let input = open(&format!("bind = '{at}'\nconnect = 'tcp://127.0.0.1:1'")).expect("opens");
     assert_eq!(input.place(), format!("{at}, connected to tcp://127.0.0.1:1"));

@@ -150,14 +150,19 @@ fn ipc_works_like_tcp() {
 
 #[test]
 fn wrong_settings_fail_at_the_start() {
-    for (settings, why) in [
-        ("bindstrs = []", "empty list"),
-        ("bindstrs = \"127.0.0.1:5565\"", "tcp://127.0.0.1:5565"),
-        ("queue_length = 0", "`queue_length`"),
-        ("bindstrs = \"tcp://0.0.0.0:5565\"\nbind = true", "other hosts"),
-        ("bindstr = \"tcp://127.0.0.1:5565\"", "bindstrs"),
+    let shake = "handshake_bind = 'tcp://127.0.0.1:5564'\nconnect_bind = 'tcp://127.0.0.1:5565'\n";
+    for (class, settings, why) in [
+        ("zmq_pub", "bindstrs = []", "test.toml:1:1: `bindstrs` is an empty list"),
+        ("zmq_pub", "bindstrs = '127.0.0.1:5565'", "tcp://127.0.0.1:5565"),
+        ("zmq_pub", "bind = true\nqueue_length = 0", "test.toml:2:1: `queue_length` is 0"),
+        ("zmq_pub", "bind = true\nbindstrs = 'tcp://0.0.0.0:5565'", "test.toml:2:1: `bindstrs` is `tcp://0.0.0.0:5565`"),
+        ("zmq_pub", "bindstr = 'tcp://127.0.0.1:5565'", "bindstrs"),
+        ("zmq_handshake_pub", &format!("{shake}hwm = 0"), "test.toml:3:1: `hwm` is 0"),
+        ("zmq_handshake_pub", &format!("{shake}livecheck = 0"), "test.toml:3:1: `livecheck` is 0"),
+        ("zmq_handshake_pub", &format!("{shake}handshake_timeout = 0"), "test.toml:3:1: `handshake_timeout` is 0"),
+        ("zmq_handshake_pub", &shake.replace("5565", "0"), "test.toml:2:1: `connect_bind` is "),
     ] {
-        let error = open("zmq_pub", settings).err().unwrap_or_default();
+        let error = open(class, settings).err().unwrap_or_default();
         assert!(error.contains(why), "{settings}: {error}");
     }
 }

@@ -40,7 +40,7 @@ pub fn sections() -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
 }
 
 /// A client's section as a router has it.
-fn of_client(example: &str, name: &str) -> String {
+pub(super) fn of_client(example: &str, name: &str) -> String {
     let line = |line: &str| {
         let line = line.replace("[metlog.sender]", &format!("[endpoints.{name}]")).replace("[metlog.filters.", "[filters.");
         match line.split_once('=') {

@@ -101,7 +101,7 @@ pub fn endpoint() -> String {
 
 /// A sender, from the text of its section.
 pub fn open(class: &str, settings: &str) -> Result<Box<dyn Sender>, String> {
-    let node = metlog_settings::toml::read("test", settings, &|_| None).map_err(|wrong| wrong.to_string())?;
+    let node = metlog_settings::toml::read("test.toml", settings, &|_| None).map_err(|wrong| wrong.to_string())?;
     let entry = SenderEntry::find(class).map_err(|unknown| unknown.to_string())?;
     (entry.read)(&node).map_err(|wrong| wrong.to_string())?()
 }

@@ -67,7 +67,12 @@ impl Http {
     /// Starts it.
     pub fn start() -> io::Result<Http> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let http = Http { port: listener.local_addr()?.port(), bodies: Arc::default(), lines: Arc::default(), stop: Arc::default() };
+        let http = Http {
+            port: listener.local_addr()?.port(),
+            bodies: Arc::default(),
+            lines: Arc::default(),
+            stop: Arc::default(),
+        };
         let (bodies, lines, stop) = (http.bodies.clone(), http.lines.clone(), http.stop.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {

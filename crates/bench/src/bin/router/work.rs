@@ -4,8 +4,8 @@ use super::{Cost, load, sink};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What is measured.
@@ -21,7 +21,8 @@ pub const ROWS: [&str; 9] = [
     "tcp-file-6-dead",
 ];
 
-const PORT: u16 = 25567;
+/// Where every program listens, one after the other.
+pub const PORT: u16 = 25567;
 const FILTERS: &str = "
 [filters.loud]
 type = 'severity_max'
@@ -113,7 +114,10 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
         None => format!("type = 'file'\npath = '{}'\nfilters = ['wanted']\n", out.display()),
         Some(sink) => {
             let compression = if row.ends_with("zstd") { "zstd" } else { "none" };
-            format!("type = 'victorialogs'\nurl = 'http://127.0.0.1:{}'\ncompression = '{compression}'\nsettle = '0s'\nfilters = ['wanted']\n", sink.port)
+            format!(
+                "type = 'victorialogs'\nurl = 'http://127.0.0.1:{}'\ncompression = '{compression}'\nsettle = '0s'\nfilters = ['wanted']\n",
+                sink.port
+            )
         }
     };
     if row.starts_with("tcp-file-6") {
@@ -151,21 +155,13 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
         Some("zmq") => load::zmq(PORT, messages)?,
         _ => load::tcp(PORT, messages)?,
     }
-    let expected = (0..messages).filter(|number| load::passes(*number)).count() as u64;
     let arrived = || match &http {
         // Its size, which tells whether it still grows.
         None => fs::metadata(&out).map_or(0, |file| file.len()),
         Some(sink) => sink.lines.load(Relaxed),
     };
-    let mut last = (arrived(), Instant::now());
-    while (http.is_none() || last.0 < expected) && last.1.elapsed() < Duration::from_millis(1500) {
-        std::thread::sleep(Duration::from_millis(5));
-        let now = arrived();
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-    }
-    let seconds = last.1.duration_since(began).as_secs_f64();
+    let last = quiet(arrived);
+    let seconds = last.duration_since(began).as_secs_f64();
     let cpu = router.cpu() - cpu;
     let (_, peak) = router.memory();
     let seen = match &http {
@@ -198,6 +194,19 @@ pub fn acknowledgements(sync: &str) -> io::Result<Vec<Duration>> {
     let _router = serve(&directory, &config)?;
     metlog_bench::machine::pin();
     load::acknowledged(PORT, 5000, 20, Duration::from_millis(1))
+}
+
+/// When something last changed that has not changed for a while.
+pub fn quiet(read: impl Fn() -> u64) -> Instant {
+    let mut last = (read(), Instant::now());
+    while last.1.elapsed() < Duration::from_millis(1500) {
+        std::thread::sleep(Duration::from_millis(5));
+        let now = read();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+    }
+    last.1
 }
 
 /// Until a program has said something.
