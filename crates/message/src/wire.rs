@@ -9,8 +9,8 @@ mod write;
 pub(crate) use json::{in_range, unescaped};
 pub use read::{Read, read, read_value};
 pub use split::{Piece, Splitter};
-pub use stream::{Cut, Stream};
 use std::fmt;
+pub use stream::{Cut, Stream};
 pub use write::{
     float_word, indented, write, write_f64, write_i64, write_str, write_str_inside, write_str_lossy, write_u64,
     write_value,

@@ -58,6 +58,11 @@ impl Inlet {
         self.0.lost(count);
     }
 
+    /// Counts a connection that was not let in, or thrown out: too many, too slow, not speaking the language.
+    pub fn turned_away(&mut self) {
+        self.0.turned_away();
+    }
+
     /// Hands over what was pushed since the last time.
     ///
     /// # Errors
@@ -97,6 +102,7 @@ pub trait Intake: Send {
     fn push(&mut self, message: &[u8]);
     fn refuse(&mut self, part: &[u8], reason: Reason, why: &str);
     fn lost(&mut self, count: u64);
+    fn turned_away(&mut self) {}
     fn commit(&mut self) -> Result<Receipt, Full>;
     fn drop_pushed(&mut self, reason: Reason);
     fn pending(&self) -> usize;

@@ -36,6 +36,8 @@ pub struct InputCounts {
     pub mended: u64,
     /// Known to have been lost before they reached us. Not part of the sum: they were never received.
     pub lost: u64,
+    /// Connections not let in, or thrown out.
+    pub turned_away: u64,
     /// Bytes of what was received.
     pub bytes: u64,
 }
@@ -62,6 +64,7 @@ impl InputCounts {
         }
         self.mended += more.mended;
         self.lost += more.lost;
+        self.turned_away += more.turned_away;
         self.bytes += more.bytes;
     }
 

@@ -7,6 +7,7 @@ mod lists;
 mod run;
 mod schema;
 mod send;
+mod spool;
 mod status;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -63,6 +64,8 @@ enum Command {
     Tail(send::Tail),
     /// Says what comes in, what goes out, what waits and what went wrong.
     Status(status::Status),
+    /// Looks at the spool, mends it, takes messages out of it.
+    Spool(spool::Spool),
     /// Lists what this program can do: inputs, filters, endpoints, dialects.
     Plugins(lists::Plugins),
     /// Prints a section to copy into a configuration.
@@ -104,6 +107,7 @@ pub fn main_of<T: Into<std::ffi::OsString> + Clone>(arguments: impl IntoIterator
         Command::Send(send) => send.go(),
         Command::Tail(tail) => tail.go(),
         Command::Status(status) => status.go(),
+        Command::Spool(spool) => spool.go(),
         Command::Plugins(plugins) => plugins.go(),
         Command::Example(example) => example.go(),
         Command::Init(init) => init.go(),

@@ -219,11 +219,17 @@ mod tests {
     fn holes_are_losses_until_they_are_filled() {
         let (clients, now) = (Clients::default(), Instant::now());
         let mut see = |seq| clients.session().see("a", seq, now);
-        assert_eq!([5, 6, 10, 8, 8, 6].map(&mut see), [Seen::New, Seen::New, Seen::New, Seen::New, Seen::Again, Seen::Again]);
+        assert_eq!(
+            [5, 6, 10, 8, 8, 6].map(&mut see),
+            [Seen::New, Seen::New, Seen::New, Seen::New, Seen::Again, Seen::Again]
+        );
         assert_eq!(lost(&clients), 2, "7 and 9; what came before 5 may have gone elsewhere");
         clients.session().unsee("a", 8);
         assert_eq!(lost(&clients), 3);
-        assert_eq!([8, 7, 9, 9].map(|seq| clients.session().see("a", seq, now)), [Seen::New, Seen::New, Seen::New, Seen::Again]);
+        assert_eq!(
+            [8, 7, 9, 9].map(|seq| clients.session().see("a", seq, now)),
+            [Seen::New, Seen::New, Seen::New, Seen::Again]
+        );
         assert_eq!((lost(&clients), clients.losses().untracked), (0, 0));
         assert_eq!([4, 4].map(|seq| clients.session().see("a", seq, now)), [Seen::New, Seen::New], "before the first");
         assert_eq!(clients.losses().untracked, 2);

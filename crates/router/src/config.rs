@@ -99,7 +99,9 @@ pub fn load(file: Option<&Path>) -> Result<Plan, Problems> {
         Some(path) => {
             let name = path.display().to_string();
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("ini" | "cfg" | "conf") => layers.ini(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?, true),
+                Some("ini" | "cfg" | "conf") => {
+                    layers.ini(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?, true)
+                }
                 Some("json") => layers.tree(json(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?)?),
                 _ => layers.toml(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?),
             }
@@ -152,9 +154,13 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     let inputs: Vec<InputPlan> = inputs.iter().filter_map(|named| problems.note(input(named))).collect();
     let (filters, order) = filter_plans(&filters, &mut problems);
     let context = Context { inputs: &input_names, filters: &order };
-    let endpoints: Vec<EndpointPlan> = endpoints.iter().filter_map(|named| problems.note(endpoint(named, &context))).collect();
+    let endpoints: Vec<EndpointPlan> =
+        endpoints.iter().filter_map(|named| problems.note(endpoint(named, &context))).collect();
     if endpoints.len() > MOST_ENDPOINTS {
-        problems.push(Problem::at(&section("endpoints").origin, format!("a router has at most {MOST_ENDPOINTS} endpoints")));
+        problems.push(Problem::at(
+            &section("endpoints").origin,
+            format!("a router has at most {MOST_ENDPOINTS} endpoints"),
+        ));
     }
     let mut warnings = Vec::new();
     if inputs.is_empty() {
@@ -205,8 +211,14 @@ fn named<'a>(root: &'a Node, section: &str, problems: &mut Problems) -> Vec<Name
     };
     let mut all = Vec::new();
     for (name, place, node) in table.iter() {
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
-            problems.push(Problem::at(place, format!("`{name}` is no name: letters, digits, `_`, `-` and `.`, at most 64")));
+        if name.is_empty()
+            || name.len() > 64
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        {
+            problems.push(Problem::at(
+                place,
+                format!("`{name}` is no name: letters, digits, `_`, `-` and `.`, at most 64"),
+            ));
             continue;
         }
         match node.as_table() {
@@ -287,8 +299,10 @@ fn names(table: &Table, key: &str) -> Result<Option<Vec<(String, Origin)>>, Prob
 }
 
 fn nobody(what: &str, name: &str, place: &Origin, known: &[&str]) -> Problem {
-    let there = if known.is_empty() { "none is configured".to_owned() } else { format!("there are {}", known.join(", ")) };
-    Problem::at(place, format!("no {what} is called `{name}`; {there}")).suggest(suggest::nearest(name, known.iter().copied()))
+    let there =
+        if known.is_empty() { "none is configured".to_owned() } else { format!("there are {}", known.join(", ")) };
+    Problem::at(place, format!("no {what} is called `{name}`; {there}"))
+        .suggest(suggest::nearest(name, known.iter().copied()))
 }
 
 fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<EndpointPlan, Problems> {
@@ -464,7 +478,8 @@ impl EndpointPlan {
     pub fn habits(&self, endpoint: &dyn Endpoint) -> Habits {
         let mut pacing = endpoint.pacing();
         pacing.messages = self.keys.batch_messages.map_or(pacing.messages, std::num::NonZeroUsize::get);
-        pacing.bytes = self.keys.batch_bytes.map_or(pacing.bytes, |size| usize::try_from(size.bytes()).unwrap_or(usize::MAX));
+        pacing.bytes =
+            self.keys.batch_bytes.map_or(pacing.bytes, |size| usize::try_from(size.bytes()).unwrap_or(usize::MAX));
         pacing.wait = self.keys.batch_wait.map_or(pacing.wait, |span| span.duration());
         Habits {
             pacing,

@@ -59,7 +59,12 @@ const KEPT: usize = 64 * 1024;
 impl DeadLetters {
     /// In this directory, at most so many bytes. Nothing is opened before the first letter.
     pub fn new(directory: PathBuf, max_bytes: u64) -> Self {
-        DeadLetters { directory, file_bytes: (max_bytes / 8).clamp(64 * 1024, 64 << 20), max_bytes, open: Mutex::default() }
+        DeadLetters {
+            directory,
+            file_bytes: (max_bytes / 8).clamp(64 * 1024, 64 << 20),
+            max_bytes,
+            open: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -221,7 +226,8 @@ mod tests {
         let directory = directory("line");
         let dead = DeadLetters::new(directory.clone(), 1 << 20);
         assert!(dead.files().expect("none yet").is_empty());
-        dead.keep([letter(b"\xff\n\"{"), Letter { id: Some(7), message: b"{\"a\":1}", ..letter(b"") }].into_iter()).expect("kept");
+        dead.keep([letter(b"\xff\n\"{"), Letter { id: Some(7), message: b"{\"a\":1}", ..letter(b"") }].into_iter())
+            .expect("kept");
         dead.sync().expect("synced");
         let [(1, path, _)] = &dead.files().expect("read")[..] else { panic!("one file") };
         let text = std::fs::read_to_string(path).expect("text");

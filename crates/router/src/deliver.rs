@@ -105,7 +105,13 @@ impl Delivery {
         }
         let delivery = Delivery { shared: shared.clone(), threads: Mutex::default() };
         for (number, endpoint) in instances.into_iter().enumerate() {
-            let worker = Worker { shared: shared.clone(), endpoint, reopened: 0, ticked: Instant::now(), chunk: Chunk::default() };
+            let worker = Worker {
+                shared: shared.clone(),
+                endpoint,
+                reopened: 0,
+                ticked: Instant::now(),
+                chunk: Chunk::default(),
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("to {} {number}", shared.account.name))
                 .spawn(move || worker.run())
@@ -225,7 +231,9 @@ impl Worker {
                 next
             };
             match next {
-                Next::Chunk => self.deliver(&mut chunk),
+                // What does not go through while the router stops waits for the next start, and so does all behind it.
+                Next::Chunk if !self.deliver(&mut chunk) => break,
+                Next::Chunk => {}
                 Next::Nothing if orders.stop_by.is_some() => break,
                 Next::Nothing => {}
                 Next::Damaged(why) => self.say(&why, Doing::Running, None),
@@ -260,15 +268,16 @@ impl Worker {
         shared.ledger().release(&shared.account, Some(self.ticked));
     }
 
-    /// Writes a chunk until each message has a verdict, or the router stops.
-    fn deliver(&mut self, chunk: &mut Chunk) {
+    /// Writes a chunk until each message has a verdict. False: the router stopped before that.
+    fn deliver(&mut self, chunk: &mut Chunk) -> bool {
         let shared = self.shared.clone();
         let mut verdicts = EndpointCounts::default();
         let wanted = chunk.len() as u64;
         if shared.promise == Promise::AtMostOnce && !self.move_first(chunk) {
-            return;
+            return false;
         }
         let end = self.write(chunk, &mut verdicts);
+        let whole = matches!(end, End::Settled);
         match shared.promise {
             Promise::AtMostOnce => {
                 verdicts.dropped += wanted - verdicts.sum();
@@ -282,10 +291,10 @@ impl Worker {
                     End::Settled => chunk.upto,
                     End::Stopped(at) => chunk.ids().get(at).copied().unwrap_or(chunk.upto),
                 };
-                let whole = matches!(end, End::Settled);
                 shared.ledger().finish(&shared.account, chunk, upto, verdicts, whole);
             }
         }
+        whole
     }
 
     /// For an endpoint that delivers at most once: the cursor goes ahead, to the disk. False: the router stops.
@@ -317,6 +326,7 @@ impl Worker {
         // What is left to write is either all of the chunk or a copy without what is done.
         let mut rest: Option<Lines> = None;
         let mut at = 0;
+        let mut last_try = false;
         loop {
             let lines = rest.as_ref().unwrap_or(chunk.lines());
             let ids = chunk.ids().get(at..).unwrap_or_default();
@@ -368,7 +378,8 @@ impl Worker {
                 verdicts.dead += left as u64;
                 return End::Settled;
             }
-            if shared.rest(wait) {
+            // Once more when the router stops: perhaps what it was waiting for is there.
+            if shared.rest(wait) && std::mem::replace(&mut last_try, true) {
                 return End::Stopped(at);
             }
             add(&shared.account.redelivered, left as u64);
@@ -384,7 +395,9 @@ impl Worker {
             let letters = which.iter().filter_map(|at| {
                 Some(Letter { from: &from, reason, why, id: Some(*ids.get(*at)?), message: lines.get(*at)? })
             });
-            let Err(error) = shared.floor.dead.keep(letters).and_then(|()| shared.floor.dead.sync()) else { return true };
+            let Err(error) = shared.floor.dead.keep(letters).and_then(|()| shared.floor.dead.sync()) else {
+                return true;
+            };
             self.say(&format!("dead letters cannot be kept: {error}"), Doing::Retrying, Some(pause));
             if shared.rest(pause) {
                 return false;

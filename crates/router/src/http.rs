@@ -6,13 +6,13 @@ pub mod status;
 use crate::config::{HttpInput, RouterSettings};
 use crate::router::Router as Metlog;
 use crate::tail::Sight;
+use async_trait::async_trait;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metlog_http::server::{DialectEntry, Server, ServerLimits};
-use async_trait::async_trait;
 use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
 use std::convert::Infallible;
@@ -26,7 +26,8 @@ use std::time::Duration;
 /// If the address is none of this machine, in use, or reachable from elsewhere without that being meant.
 pub fn bind(key: &str, address: &str, trusted_network: bool, allowed_hosts: &[String]) -> Result<Server, String> {
     let wrong = |why: &dyn std::fmt::Display| format!("`{key} = \"{address}\"`: {why}");
-    let at: SocketAddr = address.parse().map_err(|_| wrong(&"expected an address and a port such as 127.0.0.1:5568"))?;
+    let at: SocketAddr =
+        address.parse().map_err(|_| wrong(&"expected an address and a port such as 127.0.0.1:5568"))?;
     if !at.ip().is_loopback() && !trusted_network {
         return Err(wrong(
             &"is reachable from other machines and asks nobody who they are; if only machines you trust can reach it, say `trusted_network = true`",
@@ -132,7 +133,10 @@ fn json(text: impl Into<Body>) -> Response {
 }
 
 /// Off the event loop: the account may wait some milliseconds for a moment at which nothing is between two counters.
-async fn off_loop<T: Send + 'static>(router: Weak<Metlog>, make: impl FnOnce(&Metlog) -> T + Send + 'static) -> Option<T> {
+async fn off_loop<T: Send + 'static>(
+    router: Weak<Metlog>,
+    make: impl FnOnce(&Metlog) -> T + Send + 'static,
+) -> Option<T> {
     let router = router.upgrade()?;
     tokio::task::spawn_blocking(move || make(&router)).await.ok()
 }

@@ -198,9 +198,9 @@ impl Door {
             Err(wire::Refusal::Syntax { .. }) if self.several(message) => {}
             Err(refusal) => {
                 let reason = match refusal {
-                    wire::Refusal::TooLarge { .. } | wire::Refusal::TooDeep { .. } | wire::Refusal::TooManyValues { .. } => {
-                        Reason::TooLarge
-                    }
+                    wire::Refusal::TooLarge { .. }
+                    | wire::Refusal::TooDeep { .. }
+                    | wire::Refusal::TooManyValues { .. } => Reason::TooLarge,
                     _ => Reason::Malformed,
                 };
                 self.reject(message, reason, refusal.to_string());
@@ -284,6 +284,10 @@ impl Intake for Door {
 
     fn lost(&mut self, count: u64) {
         self.account.add(&InputCounts { lost: count, ..InputCounts::default() });
+    }
+
+    fn turned_away(&mut self) {
+        self.account.add(&InputCounts { turned_away: 1, ..InputCounts::default() });
     }
 
     fn commit(&mut self) -> Result<Receipt, Full> {

@@ -180,13 +180,24 @@ impl Router {
         self.floor.spool.slots().into_iter().find(|slot| slot.name == name)
     }
 
-    fn serve(&self, plan: &EndpointPlan, first: Box<dyn Endpoint>, account: Arc<EndpointAccount>) -> Result<RunningEndpoint, String> {
+    fn serve(
+        &self,
+        plan: &EndpointPlan,
+        first: Box<dyn Endpoint>,
+        account: Arc<EndpointAccount>,
+    ) -> Result<RunningEndpoint, String> {
         let habits = plan.habits(&*first);
         let delivery = Delivery::start(self.floor.clone(), account, first, plan.open.clone(), habits, plan.workers)?;
         Ok(RunningEndpoint { name: plan.name.clone(), section: plan.section.clone(), delivery })
     }
 
-    fn run_input(&self, plan: &InputPlan, opened: Option<Box<dyn Input>>, number: u32, account: Arc<InputAccount>) -> RunningInput {
+    fn run_input(
+        &self,
+        plan: &InputPlan,
+        opened: Option<Box<dyn Input>>,
+        number: u32,
+        account: Arc<InputAccount>,
+    ) -> RunningInput {
         let again = Arc::new(plan.reopen());
         let mut running = self.start_input(plan.name.clone(), plan.section.clone(), opened, again, number, account);
         running.dialects = plan.on_own_port().map(<[String]>::to_vec);
@@ -294,7 +305,8 @@ impl Router {
         let accepted = self.floor.accepted.load(Relaxed) - account.opened.accepted;
         let (skipped, lost) = (skipped - account.opened.skipped, lost - account.opened.lost);
         let told = counts.sum() + counts.in_flight + skipped + lost + queued;
-        let oldest = slot.and_then(|slot| slot.oldest).map_or(0, |received| now.saturating_sub(received).max(0) / 1_000_000);
+        let oldest =
+            slot.and_then(|slot| slot.oldest).map_or(0, |received| now.saturating_sub(received).max(0) / 1_000_000);
         EndpointLine {
             name: account.name.clone(),
             accepted: accepted + account.opened.backlog,
@@ -334,16 +346,22 @@ impl Router {
         if parts.settings.as_ref().is_some_and(|old| old.data != plan.router.data || old.http != plan.router.http) {
             return Err("`router.data` and `router.http` change with a restart only".to_owned());
         }
-        let own = |name: &str, number: u32, section: &metlog_settings::Node| format!("{name} {number} {}", section.to_json());
+        let own =
+            |name: &str, number: u32, section: &metlog_settings::Node| format!("{name} {number} {}", section.to_json());
         let running = parts.inputs.iter().filter(|input| input.dialects.is_some());
         let before: Vec<String> = running.map(|input| own(&input.name, input.number, &input.section)).collect();
         let wanted = (0..).zip(&plan.inputs).filter(|(_, input)| input.on_own_port().is_some());
         let after: Vec<String> = wanted.map(|(number, input)| own(&input.name, number, &input.section)).collect();
         if before != after {
-            return Err("HTTP inputs on the router's own port, and their place in the file, change with a restart only".to_owned());
+            return Err(
+                "HTTP inputs on the router's own port, and their place in the file, change with a restart only"
+                    .to_owned(),
+            );
         }
         let mut changes = Changes::default();
-        let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| running.name == new.name && same(&running.section, &new.section);
+        let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| {
+            running.name == new.name && same(&running.section, &new.section)
+        };
         let mut opened = Vec::new();
         for new in &plan.endpoints {
             let stays = parts.endpoints.iter().any(|running| same_endpoint(running, new));
@@ -501,7 +519,14 @@ impl Router {
         }
         let _ = self.floor.dead.sync();
         self.floor.spool.close();
-        left.waiting = self.floor.spool.slots().into_iter().filter(|slot| slot.queued > 0).map(|slot| (slot.name, slot.queued)).collect();
+        left.waiting = self
+            .floor
+            .spool
+            .slots()
+            .into_iter()
+            .filter(|slot| slot.queued > 0)
+            .map(|slot| (slot.name, slot.queued))
+            .collect();
         // Whoever asks for the account afterwards gets the last one.
         let mut parts = self.parts();
         (parts.inputs, parts.endpoints) = (inputs, endpoints);
@@ -529,18 +554,13 @@ fn open_input(plan: &InputPlan) -> Result<Option<Box<dyn Input>>, String> {
 }
 
 fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {
-    let slot = |endpoint: &EndpointPlan| Ok((endpoint.name.clone(), floor.spool.slot(&endpoint.name, endpoint.required)?));
+    let slot =
+        |endpoint: &EndpointPlan| Ok((endpoint.name.clone(), floor.spool.slot(&endpoint.name, endpoint.required)?));
     plan.endpoints.iter().map(slot).collect()
 }
 
 /// Runs an input, and opens it again when it fails: what an input cannot do now it may be able to do later.
-async fn supervise(
-    name: String,
-    first: Box<dyn Input>,
-    again: Again,
-    inlet: Inlet,
-    stop: Stop,
-) {
+async fn supervise(name: String, first: Box<dyn Input>, again: Again, inlet: Inlet, stop: Stop) {
     let mut input = first;
     loop {
         let run = tokio::spawn(input.run(inlet.another(), stop.clone()));

@@ -102,7 +102,8 @@ impl Routes {
                 continue;
             }
             // In order: a filter that counts has to see what it would see if all were asked.
-            let first_open = route.filters.iter().map(|at| decide(filters, *at, kind, severity)).find(|say| *say != Some(true));
+            let first_open =
+                route.filters.iter().map(|at| decide(filters, *at, kind, severity)).find(|say| *say != Some(true));
             match first_open {
                 None => verdict.yes |= bit(route.slot),
                 Some(None) => verdict.ask |= bit(route.slot),

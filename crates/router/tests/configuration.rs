@@ -20,7 +20,10 @@ fn the_default_is_in_order() {
 #[test]
 fn each_mistake_has_its_place_and_its_remedy() {
     let cases = [
-        ("[endpoint.x]\n", "r.toml:1:2: there is no section `[endpoint]`, only [router], [spool], [inputs], [filters], [endpoints]; did you mean `endpoints`?"),
+        (
+            "[endpoint.x]\n",
+            "r.toml:1:2: there is no section `[endpoint]`, only [router], [spool], [inputs], [filters], [endpoints]; did you mean `endpoints`?",
+        ),
         ("[router]\nhtpp = ''\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`"),
         ("[router]\ndrain = 'soon'\n", "r.toml:2:9"),
         ("[spool]\nsync = 'sometimes'\n", "expected `ack`, `never`, or a time such as `1s`"),
@@ -35,9 +38,18 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ("[inputs.'a b']\n", "`a b` is no name"),
         ("[endpoints.x]\ntype = 'flie'\npath = 'x'\n", "r.toml:2:8: unknown endpoint `flie`"),
         ("[endpoints.x]\ntype = 7\n", "`type` must be the name of a plugin"),
-        ("[endpoints.x]\ntype = 'null'\nfilters = ['loud']\n", "r.toml:3:12: no filter is called `loud`; none is configured"),
-        ("[filters.loud]\ntype = 'severity_max'\nseverity = 4\n[endpoints.x]\ntype = 'null'\nfilters = ['lod']\n", "r.toml:6:12: no filter is called `lod`; there are loud; did you mean `loud`?"),
-        ("[inputs.tcp]\nlisten = '127.0.0.1:1'\n[endpoints.x]\ntype = 'null'\nfrom_inputs = ['udp', 'tcp']\n", "r.toml:5:16: no input is called `udp`; there are tcp"),
+        (
+            "[endpoints.x]\ntype = 'null'\nfilters = ['loud']\n",
+            "r.toml:3:12: no filter is called `loud`; none is configured",
+        ),
+        (
+            "[filters.loud]\ntype = 'severity_max'\nseverity = 4\n[endpoints.x]\ntype = 'null'\nfilters = ['lod']\n",
+            "r.toml:6:12: no filter is called `lod`; there are loud; did you mean `loud`?",
+        ),
+        (
+            "[inputs.tcp]\nlisten = '127.0.0.1:1'\n[endpoints.x]\ntype = 'null'\nfrom_inputs = ['udp', 'tcp']\n",
+            "r.toml:5:16: no input is called `udp`; there are tcp",
+        ),
         ("[endpoints.x]\ntype = 'null'\nworkers = 0\n", "r.toml:3:11"),
         ("[endpoints.x]\ntype = 'null'\nseverity_max = 9\n", "r.toml:3:16"),
         ("[endpoints.x]\ntype = 'null'\nretry_max = '5 fortnights'\n", "r.toml:3:13"),
@@ -45,8 +57,14 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ("[filters.a]\ntype = 'any'\nof = []\n", "`any` needs `of = [\"…\"]`"),
         ("[filters.a]\ntype = 'not'\nof = ['b']\n", "no filter is called `b`; there are a"),
         ("[filters.a]\ntype = 'all'\nof = ['a']\n", "`a` is a filter of itself, by way of a"),
-        ("[filters.a]\ntype = 'all'\nof = ['b']\n[filters.b]\ntype = 'not'\nof = ['a']\n", "`b` is a filter of itself, by way of a"),
-        ("[filters.a]\ntype = 'any'\nof = ['b']\ninvert = true\n[filters.b]\ntype = 'severity_max'\nseverity = 1\n", "`invert` means nothing to `any`"),
+        (
+            "[filters.a]\ntype = 'all'\nof = ['b']\n[filters.b]\ntype = 'not'\nof = ['a']\n",
+            "`b` is a filter of itself, by way of a",
+        ),
+        (
+            "[filters.a]\ntype = 'any'\nof = ['b']\ninvert = true\n[filters.b]\ntype = 'severity_max'\nseverity = 1\n",
+            "`invert` means nothing to `any`",
+        ),
         ("[filters.a]\ntype = 'severity_mx'\n", "did you mean `severity_max`?"),
         ("[filters.a]\ntype = 'severity_max'\nseverity = 'loud'\n", "r.toml:3:12"),
         ("a = [\n", "r.toml:"),
@@ -68,7 +86,8 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn sixty_four_endpoints_and_no_more() {
-    let endpoints = |count: usize| (0..count).map(|at| format!("[endpoints.e{at}]\ntype = 'null'\n")).collect::<String>();
+    let endpoints =
+        |count: usize| (0..count).map(|at| format!("[endpoints.e{at}]\ntype = 'null'\n")).collect::<String>();
     assert!(config::from_toml("r.toml", &endpoints(64)).is_ok());
     assert!(wrong(&endpoints(65)).contains("at most 64 endpoints"));
 }

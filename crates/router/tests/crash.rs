@@ -10,8 +10,8 @@ use stage::{Directory, message, number};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::Path;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -97,14 +97,16 @@ fn kill(child: &Child, signal: &str) {
 /// Numbers in the output, rotated files included.
 fn output(directory: &Path) -> Vec<u64> {
     let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let ours = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("out.jsonl")));
+    let ours =
+        files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("out.jsonl")));
     ours.flat_map(|path| std::fs::read_to_string(path).unwrap().lines().map(number).collect::<Vec<_>>()).collect()
 }
 
 #[test]
 fn what_was_acknowledged_survives_every_death() {
     let cycles: u64 = std::env::var("METLOG_CRASH_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(50);
-    let seed: u64 = std::env::var("METLOG_CRASH_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed: u64 =
+        std::env::var("METLOG_CRASH_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("METLOG_CRASH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let points = if Command::new("strace").arg("-V").output().is_ok() {
@@ -161,8 +163,8 @@ fn what_was_acknowledged_survives_every_death() {
             // So many calls of this kind do not happen in the time: nearer to the start the next time.
             when.insert(name, (most / 2).max(1));
             kill(&child, "-KILL");
-            child.wait().unwrap();
         }
+        child.wait().unwrap();
     }
     let calm = oracle.acknowledged.lock().unwrap().len();
     let mut last = start(&directory.0, &config, None);

@@ -84,7 +84,11 @@ fn what_is_no_message_goes_to_the_dead_letters_and_the_connection_lives() {
     running.stop();
     let letters = dead_letters(&directory);
     assert_eq!(letters.len(), 5, "{letters:#?}");
-    assert!(letters[0].contains(r#""text":"no json at all""#) && letters[0].contains(r#""from":"input tcp""#), "{}", letters[0]);
+    assert!(
+        letters[0].contains(r#""text":"no json at all""#) && letters[0].contains(r#""from":"input tcp""#),
+        "{}",
+        letters[0]
+    );
 }
 
 #[test]
@@ -161,7 +165,13 @@ fn each_verdict_does_what_it_says() {
     running.stop();
     let letters = dead_letters(&directory);
     assert_eq!(letters.len(), 2);
-    assert!(letters[0].contains("too blue") && letters[0].contains("\"endpoint verdicts\"") && letters[0].contains(&message(40)), "{}", letters[0]);
+    assert!(
+        letters[0].contains("too blue")
+            && letters[0].contains("\"endpoint verdicts\"")
+            && letters[0].contains(&message(40)),
+        "{}",
+        letters[0]
+    );
 }
 
 #[test]

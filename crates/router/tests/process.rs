@@ -33,7 +33,8 @@ impl Router {
     /// The address after `input NAME:`.
     fn place(&self, input: &str) -> String {
         let log = self.log();
-        let line = log.lines().find_map(|line| line.split_once(&format!("input {input}: "))).expect("said at the start");
+        let line =
+            log.lines().find_map(|line| line.split_once(&format!("input {input}: "))).expect("said at the start");
         line.1.split(' ').next().unwrap().rsplit('/').next().unwrap().to_owned()
     }
 
@@ -156,14 +157,16 @@ fn tail_follows_live() {
 fn a_hangup_reads_the_file_again_and_a_wrong_file_changes_nothing() {
     let router = Router::start(configured(CONFIG), &["run", "--config", "router.toml"]);
     let here = router.directory.0.clone();
-    std::fs::write(here.join("router.toml"), CONFIG.replace("'all.jsonl'\n", "'all.jsonl'\nseverity_mx = 3\n")).unwrap();
+    std::fs::write(here.join("router.toml"), CONFIG.replace("'all.jsonl'\n", "'all.jsonl'\nseverity_mx = 3\n"))
+        .unwrap();
     router.signal("-HUP");
     eventually("it is refused", || router.log().contains("reload refused"));
     assert!(router.log().contains("router.toml:11:1: unknown key `severity_mx`"), "{}", router.log());
     TcpStream::connect(router.place("tcp")).unwrap().write_all((message(1) + "\n").as_bytes()).unwrap();
     eventually("as before", || lines(&here) == 1);
 
-    std::fs::write(here.join("router.toml"), CONFIG.replace("'all.jsonl'\n", "'all.jsonl'\nseverity_max = 3\n")).unwrap();
+    std::fs::write(here.join("router.toml"), CONFIG.replace("'all.jsonl'\n", "'all.jsonl'\nseverity_max = 3\n"))
+        .unwrap();
     router.signal("-HUP");
     eventually("it is applied", || router.log().contains("reloaded: changed all"));
     TcpStream::connect(router.place("tcp")).unwrap().write_all((message(2) + "\n").as_bytes()).unwrap();
@@ -183,7 +186,8 @@ fn a_hangup_reads_the_file_again_and_a_wrong_file_changes_nothing() {
 
 #[test]
 fn what_waits_is_delivered_after_the_next_start() {
-    let config = CONFIG.replace("type = 'file'\npath = 'all.jsonl'", "type = 'tcp'\naddress = '127.0.0.1:1'") + "[endpoints.all2]\ntype = 'null'\n";
+    let config = CONFIG.replace("type = 'file'\npath = 'all.jsonl'", "type = 'tcp'\naddress = '127.0.0.1:1'")
+        + "[endpoints.all2]\ntype = 'null'\n";
     let router = Router::start(configured(&(config + "[spool]\nsync = '1s'\n")), &["run", "--config", "router.toml"]);
     let lines_of = |range: std::ops::Range<u64>| range.map(|n| message(n) + "\n").collect::<String>();
     TcpStream::connect(router.place("tcp")).unwrap().write_all(lines_of(0..100).as_bytes()).unwrap();
@@ -210,20 +214,28 @@ fn a_second_router_in_the_same_directory_is_refused() {
 
 #[test]
 fn check_explain_plugins_example_init_completions_man() {
-    let directory = configured("[inputs.udp]\nlisten = '127.0.0.1:0'\n[filters.loud]\ntype = 'severity_max'\nseverity = 3\n[endpoints.pager]\ntype = 'null'\nfilters = ['loud']\n[endpoints.all]\ntype = 'null'\n");
+    let directory = configured(
+        "[inputs.udp]\nlisten = '127.0.0.1:0'\n[filters.loud]\ntype = 'severity_max'\nseverity = 3\n[endpoints.pager]\ntype = 'null'\nfilters = ['loud']\n[endpoints.all]\ntype = 'null'\n",
+    );
     let run = |arguments: &[&str], stdin: &str| run(arguments, stdin, &directory.0);
     let check = run(&["check", "router.toml"], "");
     assert_eq!(text(&check.stdout), "router.toml: in order; inputs: 1, endpoints: 2\n");
     std::fs::write(directory.0.join("wrong.toml"), "[endpoints.x]\ntype = 'nul'\n").unwrap();
     let wrong = run(&["check", "wrong.toml"], "");
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(text(&wrong.stderr).contains("wrong.toml:2:8: unknown endpoint `nul`") && text(&wrong.stderr).contains("did you mean `null`?"));
+    assert!(
+        text(&wrong.stderr).contains("wrong.toml:2:8: unknown endpoint `nul`")
+            && text(&wrong.stderr).contains("did you mean `null`?")
+    );
     assert_eq!(run(&["check", "missing.toml"], "").status.code(), Some(2));
 
     let explained = run(&["explain", "--config", "router.toml"], &(message(1) + "\nrubbish\n"));
     assert_eq!(explained.status.code(), Some(3), "one of them is no message");
     let said = text(&explained.stdout);
-    assert!(said.contains("not pager: filter `loud` said no\n  -> all\n") && said.contains("message 2: refused"), "{said}");
+    assert!(
+        said.contains("not pager: filter `loud` said no\n  -> all\n") && said.contains("message 2: refused"),
+        "{said}"
+    );
 
     assert!(text(&run(&["plugins"], "").stdout).contains("inputs: file, stdin, tcp, udp, zmq"));
     let example = text(&run(&["example", "endpoint", "statsd"], "").stdout);

@@ -27,7 +27,8 @@ fn filter(at: usize) -> BoxedStrategy<String> {
         let of: Vec<String> = of.into_iter().map(|at| format!("f{at}")).collect();
         format!("of = {of:?}")
     });
-    let combined = (prop::sample::select(vec!["any", "all", "not"]), of).prop_map(|(kind, of)| format!("type = '{kind}'\n{of}"));
+    let combined =
+        (prop::sample::select(vec!["any", "all", "not"]), of).prop_map(|(kind, of)| format!("type = '{kind}'\n{of}"));
     prop_oneof![plain, combined].boxed()
 }
 
@@ -40,7 +41,9 @@ fn configuration() -> impl Strategy<Value = String> {
         prop::collection::vec(0..5, 0..4),
     );
     (filters, prop::collection::vec(endpoint, 1..6)).prop_map(|((a, b, c, d, e), endpoints)| {
-        let mut text = "[inputs.one]\ntype = 'tcp'\nlisten = '127.0.0.1:1'\n[inputs.two]\ntype = 'tcp'\nlisten = '127.0.0.1:2'\n".to_owned();
+        let mut text =
+            "[inputs.one]\ntype = 'tcp'\nlisten = '127.0.0.1:1'\n[inputs.two]\ntype = 'tcp'\nlisten = '127.0.0.1:2'\n"
+                .to_owned();
         for (at, filter) in [a, b, c, d, e].into_iter().enumerate() {
             let _ = writeln!(text, "[filters.f{at}]\n{filter}");
         }

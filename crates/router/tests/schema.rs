@@ -1,7 +1,7 @@
 //! The schema for editors says of a configuration what the router says of it.
 
-use metlog_router::sections;
 use metlog_router::config;
+use metlog_router::sections;
 use metlog_settings::toml;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -40,7 +40,8 @@ fn wrong(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<String
             "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
             "pattern" => value.as_str().is_none_or(|text| matches(rule, text)),
             "required" => {
-                let has = |key: &Value| value.as_object().is_none_or(|object| object.contains_key(key.as_str().unwrap()));
+                let has =
+                    |key: &Value| value.as_object().is_none_or(|object| object.contains_key(key.as_str().unwrap()));
                 rule.as_array().unwrap().iter().all(has)
             }
             "anyOf" => rule.as_array().unwrap().iter().any(|schema| here(schema).is_none()),
@@ -88,7 +89,8 @@ fn matches(pattern: &Value, text: &str) -> bool {
     match pattern.as_str().unwrap() {
         r"\$\{" => text.contains("${"),
         "^[A-Za-z0-9_.-]{1,64}$" => {
-            (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
         }
         other => panic!("the test does not know the pattern `{other}`"),
     }
@@ -101,7 +103,8 @@ fn verdict(schema: &Value, text: &str) -> Option<String> {
 /// Every section that `metlog-router example` prints.
 fn examples() -> Vec<(String, String)> {
     let all = sections().into_iter().filter(|(kind, _)| ["input", "filter", "endpoint"].contains(kind));
-    let all = all.flat_map(|(kind, examples)| examples.into_iter().map(move |(name, text)| (format!("{kind}.{name}"), text)));
+    let all =
+        all.flat_map(|(kind, examples)| examples.into_iter().map(move |(name, text)| (format!("{kind}.{name}"), text)));
     let all: Vec<_> = all.collect();
     assert!(all.len() > 20);
     all
@@ -146,7 +149,8 @@ fn a_key_that_is_needed_is_needed_here_too() {
         for at in (0..lines.len()).rev().filter(|at| *at > 0) {
             let line = lines.remove(at);
             let rest = lines.join("\n");
-            let said = config::from_toml("test.toml", &rest).err().map(|problems| problems.to_string()).unwrap_or_default();
+            let said =
+                config::from_toml("test.toml", &rest).err().map(|problems| problems.to_string()).unwrap_or_default();
             if said.contains("missing key") {
                 needed += 1;
                 assert!(verdict(&schema, &rest).is_some(), "{name} without {line}: {said}");
@@ -176,7 +180,7 @@ fn it_and_the_router_agree() {
         "[filters.f]\ntype = 'field'\npath = 'n'\nin = ['a', 5, true]\n",
         "[filters.old]\ntype = 'metlog.filters.severity_max'\nseverity = 4\n",
         "[endpoints.null]\nworkers = 4\nbatch_bytes = '1 MiB'\ntypes = 'counter'\nfilters = []\n",
-        "[endpoints.x]\ntype = 'file'\npath = 'x'\ncompress = 'zstd'\nseverity_max = 3\n",
+        "[endpoints.x]\ntype = 'file'\npath = 'x'\ncompress = 'zstd'\nrotate_bytes = '1 MiB'\nseverity_max = 3\n",
         "[endpoints.x]\ntype = 'http'\nurl = 'http://127.0.0.1:1'\nconnection = { connect_timeout = '1s' }\n",
     ];
     for text in right {
@@ -235,5 +239,10 @@ fn every_key_of_our_own_says_what_it_is() {
             assert!(property["description"].as_str().is_some_and(|text| text.len() > 10), "{place}: {key} {property}");
         }
     }
-    assert_eq!(schema["definitions"]["endpoint.file"]["properties"]["rotate_every"]["description"].as_str().map(|text| text.starts_with("at midnight UTC")), Some(true));
+    assert_eq!(
+        schema["definitions"]["endpoint.file"]["properties"]["rotate_every"]["description"]
+            .as_str()
+            .map(|text| text.starts_with("at midnight UTC")),
+        Some(true)
+    );
 }

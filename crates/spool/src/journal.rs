@@ -174,7 +174,7 @@ impl<F: Fs> Core<F> {
         view.tally.quarantined += to - from;
         drop(view);
         if room {
-            crate::recover::quarantine(&self.fs, &segment.name, file, from, to);
+            crate::scan::quarantine(&self.fs, &segment.name, file, from, to);
         }
         true
     }

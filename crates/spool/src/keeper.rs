@@ -4,12 +4,12 @@
 use crate::desk::{Ask, Order, Outcome};
 use crate::fs::Fs;
 use crate::journal::{Core, RESERVE};
-use crate::options::{AppendError, Sync};
+use crate::options::{AppendError, Options, Sync};
 use crate::state::{MOST_PLACES, State};
-use crate::view::Placed;
+use crate::view::{Placed, View};
 use metlog_message::Timestamp;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// At least so often what has been appended, and how far readers have come, goes to the disk.
@@ -119,7 +119,7 @@ impl<F: Fs> Core<F> {
             view.content_durable = view.content_durable.max(content);
             view.synced = view.synced.max(written);
             view.dirty.retain_mut(|one| {
-                let known = dirty.iter().find(|known| known.first == one.first);
+                let known = dirty.iter().find(|known| Arc::ptr_eq(&known.file, &one.file));
                 one.fresh &= known.is_none();
                 known.is_none_or(|known| !known.sealed)
             });
@@ -144,6 +144,7 @@ impl<F: Fs> Core<F> {
                 durable: view.durable,
                 content_end: view.content_end,
                 content_durable: view.content_durable,
+                doomed: view.doomed,
                 totals: view.totals,
                 slots: view.slots.saved(),
                 places: view.tally.places.iter().take(MOST_PLACES).copied().collect(),
@@ -162,46 +163,29 @@ impl<F: Fs> Core<F> {
         Ok(())
     }
 
-    /// Deletes the oldest files that nobody needs any more, `now`: even if they are to be kept for a while.
+    /// Deletes the oldest files that nobody needs any more, `now`: even if they are to be kept for a while. That they may go
+    /// is saved first: after a crash nobody is to look for them, nor to take one that is there again for more than it is.
     fn sweep(&self, now: bool, outcome: &mut Outcome) {
-        let mut saved = false;
+        let doomed = {
+            let mut view = self.view();
+            view.doomed = view.doomed.max(unneeded(&view, now, &self.options));
+            view.doomed
+        };
+        let saved = || {
+            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            store.last.as_ref().map_or(0, |state| state.doomed)
+        };
+        if saved() < doomed {
+            self.note(outcome, |core| core.save(true, false));
+        }
+        let doomed = saved();
         loop {
-            let Some((placed, end, marks)) = self.oldest_unneeded(now) else { return };
-            // A cursor that is not on disk yet would, after a crash, look for what is gone.
-            let behind = {
-                let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-                store.last.as_ref().is_none_or(|state| {
-                    let mark = |slot: u32| marks.get(slot as usize).copied().unwrap_or(0);
-                    state.slots.iter().any(|slot| slot.committed < end && slot.mark < mark(slot.slot))
-                })
-            };
-            if behind {
-                if saved {
-                    return;
-                }
-                saved = true;
-                self.note(outcome, |core| core.save(true, false));
-                continue;
-            }
-            if !self.delete(&placed) {
-                return;
+            let oldest = self.view().segments.front().filter(|placed| placed.segment.first < doomed).cloned();
+            match oldest {
+                Some(placed) if self.delete(&placed) => {}
+                _ => return,
             }
         }
-    }
-
-    fn oldest_unneeded(&self, now: bool) -> Option<(Placed, u64, crate::segment::PerSlot)> {
-        let view = self.view();
-        let placed = view.segments.front()?.clone();
-        // The newest may still be written to.
-        if view.segments.len() == 1 && !(now && view.sealed) {
-            return None;
-        }
-        let (end, marks) = view.end_of(0);
-        let age = Timestamp::now().nanos().saturating_sub(placed.last);
-        let kept = age < i64::try_from(self.options.keep.as_nanos()).unwrap_or(i64::MAX)
-            || placed.segment.first < view.unclaimed;
-        let unneeded = view.slots.holders(end, &marks).is_empty() && view.slots.iter().next().is_some();
-        (unneeded && (now || !kept)).then_some((placed, end, marks))
     }
 
     fn delete(&self, placed: &Placed) -> bool {
@@ -253,4 +237,26 @@ impl<F: Fs> Core<F> {
         let free = self.fs.free().unwrap_or(u64::MAX).saturating_sub(self.options.free_floor);
         used + bytes <= self.options.max_bytes && free >= bytes
     }
+}
+
+/// The id before which nobody needs any file.
+fn unneeded<F: Fs>(view: &View<F>, now: bool, options: &Options) -> u64 {
+    let mut doomed = 0;
+    if view.slots.iter().next().is_none() {
+        // Whose they are is not known, or not yet.
+        return doomed;
+    }
+    let keep = i64::try_from(options.keep.as_nanos()).unwrap_or(i64::MAX);
+    let moment = Timestamp::now().nanos();
+    for (at, placed) in view.segments.iter().enumerate() {
+        // The newest may still be written to.
+        let closed = at + 1 < view.segments.len() || (now && view.sealed);
+        let kept = moment.saturating_sub(placed.last) < keep || placed.segment.first < view.unclaimed;
+        let (end, marks) = view.end_of(at);
+        if !closed || (kept && !now) || !view.slots.holders(end, &marks).is_empty() {
+            break;
+        }
+        doomed = end;
+    }
+    doomed
 }

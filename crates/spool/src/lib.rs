@@ -11,7 +11,8 @@
 //! - `journal`: appending
 //! - `desk`, `keeper`, `durable`: the one thread that syncs, saves and deletes, what is asked of it, waiting for it
 //! - `reader`, `bell`, `frame`: reading
-//! - `recover`: opening, whatever was left behind
+//! - `recover`, `scan`: opening, whatever was left behind
+//! - [`tools`]: looking at a spool nobody has open, and mending it
 //! - `fs`: what is needed of a file system, and the real one
 
 mod bell;
@@ -24,6 +25,7 @@ mod keeper;
 mod options;
 mod reader;
 mod recover;
+mod scan;
 mod segment;
 #[cfg(feature = "simulation")]
 pub mod simulated;

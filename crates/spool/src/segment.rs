@@ -488,3 +488,92 @@ fn read_some<F: Fs>(fs: &F, file: &F::File, at: u64, into: &mut [u8], stubborn: 
         result => result,
     }
 }
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use super::*;
+    use crate::simulated::Simulated;
+
+    fn frame(salt: u32, first: u64, messages: &[&[u8]]) -> Vec<u8> {
+        let mut batch = Batch::new();
+        messages.iter().for_each(|message| batch.push(message, 1 << 63));
+        let mut table = Vec::new();
+        let prepared = prepare(&batch, &mut table);
+        assert_eq!(prepared.counts[63], messages.len() as u64);
+        let (length, count) = (prepared.length as u32, batch.len() as u32);
+        let head = Head { salt, length, count, first, received: -5, any: batch.any(), body: prepared.body };
+        assert_eq!(Head::read(&head.write()), Some(head));
+        [&head.write()[..], &table, batch.lines().bytes()].concat()
+    }
+
+    fn steps(content: &[u8], salt: Option<u32>) -> Vec<Step> {
+        let fs = Simulated::new();
+        fs.set_content("file", content);
+        let file = Arc::new(fs.open("file").unwrap());
+        let mut walk = Walk::<Simulated>::new(file, 0, content.len() as u64, salt, 1);
+        let mut steps = Vec::new();
+        loop {
+            let step = walk.step(&fs).unwrap();
+            steps.push(step);
+            match step {
+                Step::Frame(head) => walk.pass(&head, true),
+                Step::Damage { .. } => {}
+                Step::End => return steps,
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back_as_it_was() {
+        let named = Named { slot: 63, required: true, since: u64::MAX, name: "x".repeat(MAX_NAME) };
+        let header = Header {
+            salt: 7,
+            first: u64::MAX / 2,
+            follows: 5,
+            created: -1,
+            wanted: [u64::MAX; SLOTS],
+            names: vec![named; SLOTS],
+        };
+        let bytes = header.write();
+        assert!(bytes.len() <= MAX_HEADER);
+        assert_eq!(Header::read(&bytes), Ok((header.clone(), bytes.len() as u64)));
+        assert_eq!(Header::read(&bytes[..bytes.len() - 1]), Err(NoHeader::Damaged));
+        let mut newer = bytes[..bytes.len() - 4].to_vec();
+        newer[8] = 2;
+        newer.extend(crc32c::crc32c(&newer).to_le_bytes());
+        assert_eq!(Header::read(&newer), Err(NoHeader::Version(2)));
+    }
+
+    #[test]
+    fn a_frame_inside_a_message_is_only_text() {
+        // Somebody who knows the format sends a whole frame as a message; then the frame around it is damaged.
+        let forged = frame(1234, 2, &[b"forged"]);
+        let mut content = frame(99, 1, &[&forged]);
+        content.extend(frame(99, 2, &[b"real"]));
+        content[20] ^= 1;
+        let found = steps(&content, Some(99));
+        assert!(
+            matches!(found[..], [Step::Damage { next: Some(2), .. }, Step::Frame(Head { salt: 99, .. }), Step::End]),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn lengths_from_the_disk_are_not_believed() {
+        let good = frame(9, 1, &[b"m"]);
+        let head = Head::read(&good).unwrap();
+        for (length, count) in [(u32::MAX, 1), (10, 1), (head.length, u32::MAX), (head.length, 0)] {
+            assert_eq!(Head::read(&Head { length, count, ..head }.write()), None);
+        }
+        assert_eq!(Head::read(&Head { first: u64::MAX, ..head }.write()), None);
+        // Longer than the file is.
+        let long = Head { length: head.length + 1, ..head }.write();
+        let found = steps(&[&long, &good[HEAD..]].concat(), Some(9));
+        assert!(matches!(found[..], [Step::Damage { next: None, .. }, Step::End]), "{found:?}");
+        let mut batch = Batch::new();
+        let mut body = good[HEAD..].to_vec();
+        assert!(unpack(&head, &body, &mut batch));
+        body[0] = 200;
+        assert!(!unpack(&Head { body: crc32c::crc32c(&body), ..head }, &body, &mut batch));
+    }
+}

@@ -28,6 +28,8 @@ pub(crate) struct State {
     /// Behind the last message there was, and behind the last one that was on disk.
     pub content_end: u64,
     pub content_durable: u64,
+    /// Files before this id may be deleted: one that is still there, or there again, holds nothing for anybody.
+    pub doomed: u64,
     /// How many messages each slot has been sent.
     pub totals: PerSlot,
     pub slots: Vec<Saved>,
@@ -65,7 +67,7 @@ impl State {
         out.extend_from_slice(MAGIC);
         out.extend(VERSION.to_le_bytes());
         out.extend([0; 4]);
-        let ids = [self.next, self.reserved, self.durable, self.content_end, self.content_durable];
+        let ids = [self.next, self.reserved, self.durable, self.content_end, self.content_durable, self.doomed];
         for number in [generation, u64::from(self.clean)].into_iter().chain(ids) {
             out.extend(number.to_le_bytes());
         }
@@ -104,7 +106,7 @@ impl State {
         let generation = from.u64()?;
         let clean = from.u64()? != 0;
         let (next, reserved, durable) = (from.u64()?, from.u64()?, from.u64()?);
-        let (content_end, content_durable) = (from.u64()?, from.u64()?);
+        let (content_end, content_durable, doomed) = (from.u64()?, from.u64()?, from.u64()?);
         let totals = from.per_slot()?;
         let count = from.u32()?;
         let mut slots = Vec::new();
@@ -125,7 +127,7 @@ impl State {
         }
         Some((
             generation,
-            State { clean, next, reserved, durable, content_end, content_durable, totals, slots, places },
+            State { clean, next, reserved, durable, content_end, content_durable, doomed, totals, slots, places },
         ))
     }
 }
@@ -141,7 +143,7 @@ fn version(bytes: &[u8]) -> Option<u32> {
 }
 
 // Sixty-four of the longest names fit.
-const _: () = assert!(96 + 8 * SLOTS + SLOTS * (4 + 48 + MAX_NAME + 16 * MOST_GAPS) + 16 * MOST_PLACES <= PLACE);
+const _: () = assert!(104 + 8 * SLOTS + SLOTS * (4 + 48 + MAX_NAME + 16 * MOST_GAPS) + 16 * MOST_PLACES <= PLACE);
 
 /// What was found of the state.
 #[derive(Debug, Default)]
@@ -262,4 +264,41 @@ pub(crate) fn write_all<F: Fs>(fs: &F, file: &F::File, mut at: u64, mut bytes: &
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_state_fits_and_comes_back() {
+        let saved = |slot| Saved {
+            slot,
+            required: slot % 2 == 0,
+            name: "n".repeat(MAX_NAME),
+            since: 1,
+            committed: u64::MAX,
+            base: 3,
+            mark: 4,
+            skipped: 5,
+            lost: 6,
+            gaps: vec![(7, 8); MOST_GAPS],
+        };
+        let state = State {
+            clean: true,
+            next: u64::MAX,
+            reserved: 2,
+            durable: 3,
+            content_end: 4,
+            content_durable: 5,
+            doomed: 6,
+            totals: [u64::MAX; SLOTS],
+            slots: (0..SLOTS as u32).map(saved).collect(),
+            places: vec![(1, 2); MOST_PLACES],
+        };
+        let bytes = state.write(77);
+        assert!(bytes.len() <= PLACE);
+        assert_eq!(State::read(&bytes), Some((77, state)));
+        assert_eq!(State::read(&bytes[..bytes.len() - 1]), None);
+    }
 }

@@ -2,7 +2,8 @@
 
 use crate::fs::{Disk, Fs, QUARANTINE};
 use crate::options::OpenError;
-use crate::recover::{self, Found, Listing, Recovery, Scan, scan};
+use crate::recover::Recovery;
+use crate::scan::{self, Found, Listing, Scan, scan};
 use crate::segment::{Step, Walk, unpack};
 use crate::state;
 use crate::view::NONE;
@@ -86,7 +87,7 @@ pub fn check(directory: &Path, progress: Progress<'_>) -> Result<Report, OpenErr
 pub fn examine<F: Fs>(fs: &F, progress: Progress<'_>) -> Result<Report, OpenError> {
     let known = state::find(fs);
     let mut recovery = Recovery::default();
-    let Listing { files, useless, .. } = recover::find(fs, &mut recovery)?;
+    let Listing { files, useless, .. } = scan::find(fs, &mut recovery)?;
     let all = files.iter().map(|found| found.size).sum();
     let mut report = Report {
         useless,
@@ -165,7 +166,7 @@ pub fn export(directory: &Path, out: &mut dyn Write, filter: &Filter, progress: 
 /// # Errors
 /// As [`export`].
 pub fn extract<F: Fs>(fs: &F, out: &mut dyn Write, filter: &Filter, progress: Progress<'_>) -> io::Result<u64> {
-    let Listing { files, .. } = recover::find(fs, &mut Recovery::default()).map_err(io::Error::other)?;
+    let Listing { files, .. } = scan::find(fs, &mut Recovery::default()).map_err(io::Error::other)?;
     let all = files.iter().map(|found| found.size).sum();
     let mut done = 0;
     let mut written = 0;
@@ -284,12 +285,12 @@ fn act<F: Fs>(fs: &F, action: &Action) -> io::Result<()> {
     match action {
         Action::Cut { name, to, bytes } => {
             let file = fs.open(name)?;
-            recover::quarantine(fs, name, &file, *to, to + bytes);
+            scan::quarantine(fs, name, &file, *to, to + bytes);
             fs.cut(&file, *to)?;
             fs.sync(&file)
         }
         Action::Keep { name, place } => {
-            recover::quarantine(fs, name, &fs.open(name)?, place.from, place.to);
+            scan::quarantine(fs, name, &fs.open(name)?, place.from, place.to);
             Ok(())
         }
         Action::SetAside { name } => {

@@ -85,6 +85,8 @@ pub(crate) struct View<F: Fs> {
     /// Everything below is on disk; behind the last message of that.
     pub durable: u64,
     pub content_durable: u64,
+    /// Files before this id may be deleted once that has been saved.
+    pub doomed: u64,
     /// Bytes appended since the spool was opened, and how many of them are on disk.
     pub written: u64,
     pub synced: u64,
@@ -128,6 +130,7 @@ impl<F: Fs> View<F> {
             content_end,
             durable: end,
             content_durable: content_end,
+            doomed: 0,
             written: 0,
             synced: 0,
             dirty: Vec::new(),

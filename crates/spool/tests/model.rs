@@ -162,8 +162,8 @@ impl Model {
     }
 
     fn check(&mut self) {
-        for slot in 0..NAMES.len() {
-            let status = common::slot(self.spool(), NAMES[slot]);
+        for (slot, name) in NAMES.iter().enumerate() {
+            let status = common::slot(self.spool(), name);
             let queued = self.wanted(slot, self.hands[slot].committed, u64::MAX).len() as u64;
             assert_eq!(status.queued, queued, "{status:?}");
             let hand = &self.hands[slot];

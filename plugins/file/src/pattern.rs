@@ -17,7 +17,9 @@ impl Pattern {
     pub fn parse(path: &str) -> Result<Self, String> {
         let name = path.rsplit('/').next().unwrap_or_default();
         if matches!(name, "" | "." | "..") {
-            return Err(format!("`paths` has `{path}`, which is not a file; expected a path such as `/var/log/app/*.jsonl`"));
+            return Err(format!(
+                "`paths` has `{path}`, which is not a file; expected a path such as `/var/log/app/*.jsonl`"
+            ));
         }
         if name.contains("**") || path.contains("/**/") {
             return Err(format!("`paths` has `{path}`: `**` is not understood; write one `*` for each folder"));

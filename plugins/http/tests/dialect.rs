@@ -389,8 +389,14 @@ fn what_clients_were_told_is_what_the_router_has() {
 fn the_example_names_it_and_it_has_no_settings() {
     let entry = DialectEntry::find("http").expect("there");
     let example = settings(entry.example);
-    let names: Vec<_> =
-        example.get("inputs").and_then(|inputs| inputs.get("http")?.get("dialects")).and_then(Node::as_list).expect("a list").iter().map(Node::as_str).collect();
+    let names: Vec<_> = example
+        .get("inputs")
+        .and_then(|inputs| inputs.get("http")?.get("dialects"))
+        .and_then(Node::as_list)
+        .expect("a list")
+        .iter()
+        .map(Node::as_str)
+        .collect();
     assert_eq!(names, [Some("http")]);
     let empty = Node::new(example.origin.clone(), Kind::Table(Default::default()));
     assert!((entry.read)(&empty).is_ok());

@@ -129,10 +129,7 @@ impl LogCollectorSender {
         let (address, defaults) = plan(&config, variables)?;
         let timeout = config.timeout.map_or(Duration::from_secs(5), Span::duration);
         Ok(LogCollectorSender {
-            client: Blocking::new(
-                address,
-                Options { connection: config.connection, timeout, ..Options::default() },
-            )?,
+            client: Blocking::new(address, Options { connection: config.connection, timeout, ..Options::default() })?,
             delivery: Delivery::new(PER_REQUEST),
             defaults,
             compress: config.enable_compression.unwrap_or(true),
@@ -155,9 +152,7 @@ fn one_of(
     right: &str,
 ) -> Result<Option<&'static str>, String> {
     match set {
-        Some(text) => {
-            known(text).map(Some).ok_or_else(|| format!("`{setting}` is {text:?}; the server knows {right}"))
-        }
+        Some(text) => known(text).map(Some).ok_or_else(|| format!("`{setting}` is {text:?}; the server knows {right}")),
         None => Ok(variable.as_deref().and_then(known)),
     }
 }

@@ -194,7 +194,10 @@ fn variables_stand_in_and_settings_are_checked() {
     assert_eq!((text(&entry, "service"), text(&entry, "environment")), ("shop".into(), "development".into()));
     let entry = SenderEntry::find("logcollector").expect("there");
     for (toml, words) in [
-        ("service = 'a'\nenvironment = 'moon'", "test.toml:2:1: `environment` is \"moon\"; the server knows `production`"),
+        (
+            "service = 'a'\nenvironment = 'moon'",
+            "test.toml:2:1: `environment` is \"moon\"; the server knows `production`",
+        ),
         ("log_type = 'TOASTER'", "test.toml:1:1: `log_type` is \"TOASTER\""),
         ("server_url = 'localhost'", "test.toml:1:1: `server_url` "),
         (&format!("service = '{}'", "x".repeat(101)), "test.toml:1:1: `service` does not fit"),

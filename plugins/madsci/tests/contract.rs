@@ -157,6 +157,7 @@ fn the_address_has_several_spellings() {
     let none = Environment::fixed::<&str, &str>([]);
     assert!(MadsciSender::open_with(Config::default(), &none).expect_err("refused").contains("EVENT_SERVER_URL"));
     let entry = SenderEntry::find("madsci").expect("there");
-    let told = (entry.read)(&settings("timeout = '1s'\nevent_server_url = 'ftp://h'")).err().expect("refused").to_string();
+    let told =
+        (entry.read)(&settings("timeout = '1s'\nevent_server_url = 'ftp://h'")).err().expect("refused").to_string();
     assert_eq!(told, "test.toml:2:1: `event_server_url` has the scheme `ftp`; only http and https work here");
 }

@@ -282,10 +282,17 @@ impl Endpoint for StatsdEndpoint {
     }
 }
 
-impl Configured for StatsdEndpoint {
-    type Config = Config;
+/// What the settings come to.
+struct Plan {
+    address: String,
+    longest: usize,
+    /// With its dot.
+    prefix: String,
+    timeout: Duration,
+}
 
-    fn open(config: Config) -> Result<Self, String> {
+impl Plan {
+    fn of(config: &Config) -> Result<Self, String> {
         let address = config.address.trim().to_owned();
         match address.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {}
@@ -316,6 +323,19 @@ impl Configured for StatsdEndpoint {
         if timeout.is_zero() {
             return Err("`timeout` is zero: nothing is ever that fast".to_owned());
         }
+        Ok(Plan { address, longest, prefix, timeout })
+    }
+}
+
+impl Configured for StatsdEndpoint {
+    type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        Plan::of(config).map(drop)
+    }
+
+    fn open(config: Config) -> Result<Self, String> {
+        let Plan { address, longest, prefix, timeout } = Plan::of(&config)?;
         let (way, room) = match config.protocol {
             Protocol::Udp => (Way::Udp(Box::new(Udp::new(address, longest, config.packets_per_second))), longest),
             Protocol::Tcp => (Way::Tcp(Tcp::new(address, timeout)), HAND_OVER),

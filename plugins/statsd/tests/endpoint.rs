@@ -9,7 +9,7 @@ use metlog_testkit::{Outcome, Policy, drive, sample, settings};
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
-use support::{Driven, Statsd, lines, metric, open};
+use support::{Driven, Statsd, lines, metric};
 
 const PROTOCOLS: [&str; 2] = ["udp", "tcp"];
 
@@ -41,16 +41,17 @@ fn the_example_opens_and_delivers_at_most_once() {
 
 #[test]
 fn wrong_settings_are_told() {
+    let entry = EndpointEntry::find("statsd").expect("registered");
     for (toml, words) in [
         ("address = 'localhost'", "127.0.0.1:8125"),
         ("address = ':8125'", "127.0.0.1:8125"),
-        ("packet_bytes = 10", "1432"),
+        ("packet_bytes = 10", "test.toml:1:1: `packet_bytes` is 10; 64 to 65507 are possible, 1432 is usual"),
         ("prefix = 'a:b'", "`prefix`"),
-        ("tags = 'dogstatsd'", "`tag_fields`"),
+        ("aggregate = true\ntags = 'dogstatsd'", "test.toml:2:1: `tags` needs `tag_fields`"),
         ("tag_fields = ['']", "`tag_fields`"),
         ("timeout = '0s'", "`timeout`"),
     ] {
-        let why = open(toml).map(drop).expect_err(toml);
+        let why = (entry.read)(&settings(toml)).err().expect("refused").to_string();
         assert!(why.contains(words), "{toml}: {why}");
     }
 }

@@ -91,9 +91,10 @@ impl Input for TcpInput {
         format!("tcp://{}", self.place)
     }
 
-    async fn run(self: Box<Self>, inlet: Inlet, stop: Stop) -> Result<(), String> {
+    async fn run(self: Box<Self>, mut inlet: Inlet, stop: Stop) -> Result<(), String> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(|error| error.to_string())?;
-        let guests = Arc::new(Guests { most: self.config.connections, each: self.config.per_address, at: Mutex::default() });
+        let guests =
+            Arc::new(Guests { most: self.config.connections, each: self.config.per_address, at: Mutex::default() });
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -104,7 +105,10 @@ impl Input for TcpInput {
             match accepted {
                 Ok((stream, peer)) => {
                     // Whoever is one too many learns it by the end of the connection.
-                    let Some(guest) = guests.admit(peer.ip()) else { continue };
+                    let Some(guest) = guests.admit(peer.ip()) else {
+                        inlet.turned_away();
+                        continue;
+                    };
                     let connection = Connection::new(stream, inlet.another(), self.config.ack);
                     let stop = stop.clone();
                     connections.spawn(async move {

@@ -8,7 +8,7 @@ mod connection;
 mod input;
 #[cfg(feature = "sender")]
 mod sender;
-#[cfg(feature = "sender")]
-pub use sender::{Config, TcpSender};
 #[cfg(feature = "input")]
 pub use input::{InputConfig, TcpInput};
+#[cfg(feature = "sender")]
+pub use sender::{Config, TcpSender};

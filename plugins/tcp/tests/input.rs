@@ -29,7 +29,8 @@ impl Running {
         let (tell, stop) = Stop::new();
         let inlet = recorder.inlet();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
             runtime.block_on(input.run(inlet, stop))
         });
         Running { address, stop: tell, thread }
@@ -63,14 +64,18 @@ fn what_the_sender_sends_arrives_as_it_was() {
     let running = Running::start(&recorder, "");
     let entry = SenderEntry::find("tcp").expect("there");
     let address = format!("address = '{}'", running.address);
-    let mut sender = (entry.read)(&settings(&address)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
+    let mut sender =
+        (entry.read)(&settings(&address)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
     for batch in 0..20 {
         sender.send(&sample::lines(batch * 1000, 1000)).expect("sent");
     }
     sender.close(Duration::from_secs(5)).expect("closed");
     eventually(PATIENCE, || recorder.accepted() == 20_000);
     let seen = recorder.seen();
-    assert!(seen.accepted.iter().zip(0..).all(|(line, number)| *line == sample::line(number)), "in order, byte for byte");
+    assert!(
+        seen.accepted.iter().zip(0..).all(|(line, number)| *line == sample::line(number)),
+        "in order, byte for byte"
+    );
     running.stop();
     assert_eq!(recorder.seen().received(), 20_000);
 }
@@ -96,7 +101,8 @@ fn nonsense_costs_itself_only() {
     recorder.set_message_limit(10_000);
     let running = Running::start(&recorder, "");
     let long = vec![b'x'; 1_000_000];
-    let parts: [&[u8]; 7] = [b"GET / HTTP/1.1\r\n", &lines(0, 1), b"\0\xff\xfe\n", &long, b"\n", &lines(1, 1), b"{\"cut"];
+    let parts: [&[u8]; 7] =
+        [b"GET / HTTP/1.1\r\n", &lines(0, 1), b"\0\xff\xfe\n", &long, b"\n", &lines(1, 1), b"{\"cut"];
     running.say(&parts.concat());
     eventually(PATIENCE, || recorder.received() == 6);
     let seen = recorder.seen();
@@ -163,7 +169,9 @@ fn too_many_connections_are_closed_and_the_others_go_on() {
         let mut stream = running.connect();
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
         // Closed ones end at once; one that is let in has nothing to say.
-        stream.read(&mut [0; 1]).is_err_and(|error| matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
+        stream
+            .read(&mut [0; 1])
+            .is_err_and(|error| matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
     });
     running.stop();
 }

@@ -155,7 +155,11 @@ fn wrong_settings_fail_at_the_start() {
         ("zmq_pub", "bindstrs = []", "test.toml:1:1: `bindstrs` is an empty list"),
         ("zmq_pub", "bindstrs = '127.0.0.1:5565'", "tcp://127.0.0.1:5565"),
         ("zmq_pub", "bind = true\nqueue_length = 0", "test.toml:2:1: `queue_length` is 0"),
-        ("zmq_pub", "bind = true\nbindstrs = 'tcp://0.0.0.0:5565'", "test.toml:2:1: `bindstrs` is `tcp://0.0.0.0:5565`"),
+        (
+            "zmq_pub",
+            "bind = true\nbindstrs = 'tcp://0.0.0.0:5565'",
+            "test.toml:2:1: `bindstrs` is `tcp://0.0.0.0:5565`",
+        ),
         ("zmq_pub", "bindstr = 'tcp://127.0.0.1:5565'", "bindstrs"),
         ("zmq_handshake_pub", &format!("{shake}hwm = 0"), "test.toml:3:1: `hwm` is 0"),
         ("zmq_handshake_pub", &format!("{shake}livecheck = 0"), "test.toml:3:1: `livecheck` is 0"),

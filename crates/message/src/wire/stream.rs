@@ -170,7 +170,11 @@ mod tests {
         for at in 0..long.len() {
             let (first, second) = long.as_bytes().split_at(at);
             let got = pieces(&[first, second], 50);
-            assert_eq!((got.first(), got.last(), got.len()), (expected.first(), expected.last(), 3), "at {at}: {got:?}");
+            assert_eq!(
+                (got.first(), got.last(), got.len()),
+                (expected.first(), expected.last(), 3),
+                "at {at}: {got:?}"
+            );
         }
     }
 

@@ -24,13 +24,19 @@ pub struct Answer {
 const MOST: u64 = 64 << 20;
 
 impl Address {
+    /// The router at this URL.
+    pub fn at(url: &str) -> Self {
+        Address { to: url.to_owned() }
+    }
+
     /// Sends a request. HTTP/1.0, so that the end of the connection is the end of the answer.
     ///
     /// # Errors
     /// What happened, with the address.
     pub fn ask(&self, method: &str, path: &str, body: &[u8], patience: Option<Duration>) -> Result<Answer, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.to);
-        let rest = self.to.strip_prefix("http://").ok_or_else(|| failed(&"expected a URL such as http://127.0.0.1:5568"))?;
+        let rest =
+            self.to.strip_prefix("http://").ok_or_else(|| failed(&"expected a URL such as http://127.0.0.1:5568"))?;
         let authority = rest.split('/').next().unwrap_or_default();
         let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:5568") };
         let found = with_port.to_socket_addrs().map_err(|error| failed(&error))?.next();
@@ -38,7 +44,10 @@ impl Address {
         let ask = || -> io::Result<Answer> {
             let mut stream = TcpStream::connect_timeout(&found, Duration::from_secs(5))?;
             stream.set_read_timeout(patience)?;
-            let head = format!("{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n", body.len());
+            let head = format!(
+                "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n",
+                body.len()
+            );
             stream.write_all(head.as_bytes())?;
             stream.write_all(body)?;
             let mut body = BufReader::new(stream);
@@ -46,7 +55,9 @@ impl Address {
             Ok(Answer { status, body })
         };
         ask().map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => failed(&"nobody listens there; is the router running, and is this its `router.http`?"),
+            io::ErrorKind::ConnectionRefused => {
+                failed(&"nobody listens there; is the router running, and is this its `router.http`?")
+            }
             _ => failed(&error),
         })
     }

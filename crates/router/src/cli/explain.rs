@@ -97,7 +97,14 @@ fn explain(plan: &Plan, routes: &Routes, input: u32) -> std::io::Result<bool> {
     }
 }
 
-fn one(out: &mut impl Write, routes: &Routes, input: u32, limits: &wire::Limits, number: u64, text: &[u8]) -> std::io::Result<bool> {
+fn one(
+    out: &mut impl Write,
+    routes: &Routes,
+    input: u32,
+    limits: &wire::Limits,
+    number: u64,
+    text: &[u8],
+) -> std::io::Result<bool> {
     let read = match wire::read(text, limits) {
         Ok(read) => read,
         Err(refusal) => {
@@ -116,7 +123,13 @@ fn one(out: &mut impl Write, routes: &Routes, input: u32, limits: &wire::Limits,
         writeln!(out, "message {number}: refused, to the dead letters: beyond the limits once it is mended")?;
         return Ok(false);
     };
-    writeln!(out, "message {number}: type {}, severity {}, logger {}", shown(&head.kind), head.severity as u8, shown(&head.logger))?;
+    writeln!(
+        out,
+        "message {number}: type {}, severity {}, logger {}",
+        shown(&head.kind),
+        head.severity as u8,
+        shown(&head.logger)
+    )?;
     for note in &read.notes {
         writeln!(out, "  note: {note}")?;
     }

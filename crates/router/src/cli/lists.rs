@@ -32,8 +32,12 @@ pub fn sections() -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
     all.insert("input", inputs.collect::<BTreeMap<_, _>>());
     let filters = FilterEntry::all().into_iter().map(|entry| (entry.name, of_client(entry.example, entry.name)));
     all.insert("filter", filters.collect());
-    all.insert("dialect", DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())).collect());
-    let mut endpoints: BTreeMap<_, _> = SenderEntry::all().into_iter().map(|entry| (entry.name, of_client(entry.example, entry.name))).collect();
+    all.insert(
+        "dialect",
+        DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())).collect(),
+    );
+    let mut endpoints: BTreeMap<_, _> =
+        SenderEntry::all().into_iter().map(|entry| (entry.name, of_client(entry.example, entry.name))).collect();
     endpoints.extend(EndpointEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())));
     all.insert("endpoint", endpoints);
     all
@@ -42,7 +46,8 @@ pub fn sections() -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
 /// A client's section as a router has it.
 pub(super) fn of_client(example: &str, name: &str) -> String {
     let line = |line: &str| {
-        let line = line.replace("[metlog.sender]", &format!("[endpoints.{name}]")).replace("[metlog.filters.", "[filters.");
+        let line =
+            line.replace("[metlog.sender]", &format!("[endpoints.{name}]")).replace("[metlog.filters.", "[filters.");
         match line.split_once('=') {
             Some((key, value)) if ["class", "provider"].contains(&key.trim()) => format!("type ={value}"),
             _ => line,

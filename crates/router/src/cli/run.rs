@@ -44,6 +44,7 @@ impl Run {
                 return exit::failed();
             }
         };
+        more_files();
         greet(&plan, &router, &recovery, self.file.config.is_none());
         let signals = runtime.block_on(async {
             Ok::<_, std::io::Error>(Signals {
@@ -114,6 +115,15 @@ impl Run {
     }
 }
 
+/// As many open files as the system lets us have: connections, segments and log files are files.
+fn more_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer it goes on too.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
     let threads = match plan.router.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
@@ -171,7 +181,13 @@ fn tell_recovery(found: &Recovery) {
 fn farewell(router: &Router, left: &Left) {
     let account = router.account();
     for line in &account.endpoints {
-        say!("endpoint {}: {} delivered, {} dead letters, {} waiting", line.name, line.counts.delivered, line.counts.dead, line.buffered);
+        say!(
+            "endpoint {}: {} delivered, {} dead letters, {} waiting",
+            line.name,
+            line.counts.delivered,
+            line.counts.dead,
+            line.buffered
+        );
     }
     for (name, count) in &left.waiting {
         say!("endpoint {name}: {count} messages wait in the spool for the next start");

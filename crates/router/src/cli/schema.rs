@@ -113,7 +113,8 @@ impl Sections {
         for plugin in &self.plugins {
             let this = reference(self.name, plugin.name);
             for name in plugin.names() {
-                let section = json!({ "if": { "required": ["type"] }, "then": &any, "else": &this, "anyOf": [&this, true] });
+                let section =
+                    json!({ "if": { "required": ["type"] }, "then": &any, "else": &this, "anyOf": [&this, true] });
                 named.insert(name.to_owned(), section);
             }
         }
@@ -201,7 +202,13 @@ fn endpoints(common: &Value) -> Sections {
 type Read<'a> = &'a dyn Fn(&Node) -> Result<(), Problems>;
 
 /// A plugin's section: its keys, what its example says of each, and those it cannot do without.
-fn plugin(name: &'static str, aliases: &'static [&'static str], example: &str, shape: &Shape, read: Read<'_>) -> Plugin {
+fn plugin(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    example: &str,
+    shape: &Shape,
+    read: Read<'_>,
+) -> Plugin {
     let mut section = table(shape, &remarks(example));
     set(&mut section, "type", json!({ "const": name }));
     if let Some(type_key) = section.pointer_mut("/properties/type").filter(|_| !aliases.is_empty()) {
@@ -236,7 +243,9 @@ fn needed(shape: &Shape, example: &str, read: Read<'_>) -> Vec<Value> {
     let keys: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
     let needed = keys.iter().filter(|key| missing(key, &table(&|other| (other != **key).then(|| other.to_owned()))));
     let groups = needed.map(|key| {
-        let stands_in = |other: &&&str| read(&table(&|k| Some(if k == *key { (**other).to_owned() } else { k.to_owned() }))).is_ok();
+        let stands_in = |other: &&&str| {
+            read(&table(&|k| Some(if k == *key { (**other).to_owned() } else { k.to_owned() }))).is_ok()
+        };
         let names: Vec<Value> = keys.iter().filter(stands_in).map(|name| json!({ "required": [name] })).collect();
         match names.as_slice() {
             [] => json!({ "required": [key] }),
@@ -259,7 +268,8 @@ fn table(shape: &Shape, texts: &BTreeMap<String, String>) -> Value {
     let mut value = value(shape);
     for (key, text) in texts {
         if let Some(property) = value.pointer_mut(&format!("/properties/{key}")) {
-            let of_type = property.get("description").and_then(Value::as_str).map(|of_type| format!("{text} ({of_type})"));
+            let of_type =
+                property.get("description").and_then(Value::as_str).map(|of_type| format!("{text} ({of_type})"));
             *property = described(property.take(), of_type.as_deref().unwrap_or(text));
         }
     }
@@ -321,7 +331,8 @@ fn form(form: &Form, any_text: bool) -> Value {
             value
         }
         Form::Table { fields, closed } => {
-            let properties: Map<String, Value> = fields.iter().map(|(name, shape)| (name.clone(), value(shape))).collect();
+            let properties: Map<String, Value> =
+                fields.iter().map(|(name, shape)| (name.clone(), value(shape))).collect();
             json!({ "type": "object", "properties": properties, "additionalProperties": !closed })
         }
     }
@@ -362,7 +373,9 @@ fn source_texts() -> BTreeMap<String, BTreeMap<String, String>> {
         } else if let Some(name) = line.strip_prefix("pub struct ") {
             of = name.split(' ').next();
             text.clear();
-        } else if let (Some(of), Some((key, _))) = (of, line.strip_prefix("pub ").and_then(|line| line.split_once(": "))) {
+        } else if let (Some(of), Some((key, _))) =
+            (of, line.strip_prefix("pub ").and_then(|line| line.split_once(": ")))
+        {
             all.entry(of.to_owned()).or_default().insert(key.to_owned(), text.join(" ").replace('`', ""));
             text.clear();
         } else if !line.starts_with("#[") {

@@ -37,7 +37,8 @@ impl Send {
             }
         };
         let answer = self.to.ask("POST", "/v1/messages", &body, Some(std::time::Duration::from_secs(60)));
-        let answer = answer.and_then(|mut answer| Ok((answer.status, answer.whole().map_err(|error| error.to_string())?)));
+        let answer =
+            answer.and_then(|mut answer| Ok((answer.status, answer.whole().map_err(|error| error.to_string())?)));
         match answer {
             Ok((200, text)) => {
                 let text = String::from_utf8_lossy(&text).into_owned();
@@ -68,7 +69,8 @@ impl Send {
             .ok_or_else(|| format!("`{}` is no severity: 0 to 7, or a name such as `warning`", self.severity))?;
         let mut message = Message::new(&*self.kind).payload(payload.as_str()).severity(severity).logger(&*self.logger);
         for field in &self.fields {
-            let (name, value) = field.split_once('=').ok_or_else(|| format!("`{field}` is no field: write NAME=VALUE"))?;
+            let (name, value) =
+                field.split_once('=').ok_or_else(|| format!("`{field}` is no field: write NAME=VALUE"))?;
             let value = wire::read_value(value.as_bytes()).unwrap_or_else(|_| Value::from(value));
             message = message.field(name, value);
         }

@@ -60,7 +60,7 @@ fn text<'a>(status: &'a Value, path: &str) -> &'a str {
 }
 
 /// Bytes as people read them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64, 0);
     while value >= 1024.0 && unit + 1 < units.len() {
@@ -77,9 +77,19 @@ fn table(now: &Value, before: Option<&Value>) -> String {
         None => String::new(),
     };
     let _ = writeln!(out, "metlog-router {}, up {} s", text(now, "/version"), number(now, "/uptime_seconds"));
-    let _ = writeln!(out, "\n{:<16} {:>12} {:>10} {:>12} {:>10} {:>10} {:>8}", "input", "received", "", "accepted", "refused", "repeated", "lost");
+    let _ = writeln!(
+        out,
+        "\n{:<16} {:>12} {:>10} {:>12} {:>10} {:>10} {:>8}",
+        "input", "received", "", "accepted", "refused", "repeated", "lost"
+    );
     for (name, line) in now.pointer("/inputs").and_then(Value::as_object).into_iter().flatten() {
-        let refused: u64 = line.pointer("/refused").and_then(Value::as_object).into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+        let refused: u64 = line
+            .pointer("/refused")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, count)| count.as_u64())
+            .sum();
         let _ = writeln!(
             out,
             "{name:<16} {:>12} {:>10} {:>12} {refused:>10} {:>10} {:>8}",
@@ -90,7 +100,11 @@ fn table(now: &Value, before: Option<&Value>) -> String {
             number(line, "/lost"),
         );
     }
-    let _ = writeln!(out, "\n{:<16} {:>12} {:>10} {:>12} {:>10} {:>10} {:>8}  ", "endpoint", "delivered", "", "filtered", "waiting", "dead", "dropped");
+    let _ = writeln!(
+        out,
+        "\n{:<16} {:>12} {:>10} {:>12} {:>10} {:>10} {:>8}  ",
+        "endpoint", "delivered", "", "filtered", "waiting", "dead", "dropped"
+    );
     for (at, line) in now.pointer("/endpoints").and_then(Value::as_array).into_iter().flatten().enumerate() {
         let _ = write!(
             out,
@@ -114,14 +128,32 @@ fn table(now: &Value, before: Option<&Value>) -> String {
         out.push('\n');
     }
     let (bytes, most) = (number(now, "/spool/bytes"), number(now, "/spool/max_bytes"));
-    let _ = writeln!(out, "\nspool: {} of {}, {} free on its disk", size(bytes), size(most), size(number(now, "/spool/free_bytes")));
+    let _ = writeln!(
+        out,
+        "\nspool: {} of {}, {} free on its disk",
+        size(bytes),
+        size(most),
+        size(number(now, "/spool/free_bytes"))
+    );
     let _ = writeln!(out, "dead letters: {}", number(now, "/dead_letters/written"));
-    let _ = writeln!(out, "lost on the way, by running numbers of {} clients: {}", number(now, "/clients/clients"), number(now, "/clients/lost"));
+    let _ = writeln!(
+        out,
+        "lost on the way, by running numbers of {} clients: {}",
+        number(now, "/clients/clients"),
+        number(now, "/clients/lost")
+    );
     for (name, count) in now.pointer("/orphans").and_then(Value::as_object).into_iter().flatten() {
-        let _ = writeln!(out, "no endpoint `{name}` any more, {count} messages wait for it: `metlog-router spool` can drop them");
+        let _ = writeln!(
+            out,
+            "no endpoint `{name}` any more, {count} messages wait for it: `metlog-router spool` can drop them"
+        );
     }
     let unaccounted = number(now, "/unaccounted");
-    let _ = writeln!(out, "unaccounted for: {unaccounted}{}", if unaccounted == 0 { "" } else { ": this is a fault of the router" });
+    let _ = writeln!(
+        out,
+        "unaccounted for: {unaccounted}{}",
+        if unaccounted == 0 { "" } else { ": this is a fault of the router" }
+    );
     // What is printed came over the network.
     out.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

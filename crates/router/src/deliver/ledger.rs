@@ -33,7 +33,16 @@ impl Ledger {
     /// Moves this cursor, so much later than the peer has confirmed.
     pub fn new(cursor: Cursor, settle: Duration) -> Self {
         let committed = cursor.position();
-        Ledger { cursor, settle, epoch: 0, next: 0, lowest: 0, done: BTreeMap::new(), settling: VecDeque::new(), committed }
+        Ledger {
+            cursor,
+            settle,
+            epoch: 0,
+            next: 0,
+            lowest: 0,
+            done: BTreeMap::new(),
+            settling: VecDeque::new(),
+            committed,
+        }
     }
 
     /// A chunk is under way. Chunks begin in the order of the spool.
@@ -44,7 +53,14 @@ impl Ledger {
     }
 
     /// A chunk is done up to a position; `whole`: to its end.
-    pub fn finish(&mut self, account: &EndpointAccount, chunk: &Chunk, upto: u64, verdicts: EndpointCounts, whole: bool) {
+    pub fn finish(
+        &mut self,
+        account: &EndpointAccount,
+        chunk: &Chunk,
+        upto: u64,
+        verdicts: EndpointCounts,
+        whole: bool,
+    ) {
         if chunk.epoch != self.epoch {
             // Its messages are delivered once more, and counted then.
             return;
@@ -94,7 +110,10 @@ impl Ledger {
 
     /// The peer has lost what had not settled. From where to start over, and how many messages that are.
     pub fn relapse(&mut self) -> (u64, u64) {
-        let again = self.settling.drain(..).chain(std::mem::take(&mut self.done).into_values().map(|done| (Instant::now(), done)));
+        let again = self
+            .settling
+            .drain(..)
+            .chain(std::mem::take(&mut self.done).into_values().map(|done| (Instant::now(), done)));
         let again = again.map(|(_, done)| done.verdicts.delivered).sum();
         self.epoch += 1;
         self.lowest = self.next;

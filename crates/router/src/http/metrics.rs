@@ -2,7 +2,9 @@
 
 use crate::router::Router;
 use metlog_pipeline::Reason;
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 struct Text(String);
@@ -50,6 +52,10 @@ pub fn text(router: &Router) -> String {
     out.about("metlog_lost_total", "counter", "Known to have been lost before they reached us, such as by the kernel.");
     inputs().for_each(|(name, line)| out.value("metlog_lost_total", &[("input", name)], line.counts.lost));
 
+    out.about("metlog_turned_away_total", "counter", "Connections not let in, or thrown out.");
+    inputs()
+        .for_each(|(name, line)| out.value("metlog_turned_away_total", &[("input", name)], line.counts.turned_away));
+
     let losses = router.floor.clients.losses();
     out.about("metlog_clients", "gauge", "Clients whose running numbers are followed.");
     out.value("metlog_clients", &[], losses.clients);
@@ -65,6 +71,7 @@ pub fn text(router: &Router) -> String {
         out.value("metlog_unaccounted", &[("endpoint", &line.name)], line.unaccounted);
     }
     whole(&mut out, router);
+    ports(&mut out, router);
     out.0
 }
 
@@ -73,7 +80,9 @@ fn endpoints(out: &mut Text, lines: &[crate::accounting::EndpointLine]) {
     let table: [(&str, &str, &str, Read); 10] = [
         ("metlog_filtered_total", "counter", "Accepted and not wanted by this endpoint.", |line| line.filtered),
         ("metlog_delivered_total", "counter", "Delivered.", |line| line.counts.delivered),
-        ("metlog_dead_letters_total", "counter", "Refused by the endpoint for good; kept as dead letters.", |line| line.counts.dead),
+        ("metlog_dead_letters_total", "counter", "Refused by the endpoint for good; kept as dead letters.", |line| {
+            line.counts.dead
+        }),
         ("metlog_dropped_total", "counter", "Given up: delivered at most once, or dropped to make room.", |line| {
             line.counts.dropped + line.skipped
         }),
@@ -92,6 +101,27 @@ fn endpoints(out: &mut Text, lines: &[crate::accounting::EndpointLine]) {
     }
 }
 
+/// What the HTTP ports count: connections, time-outs, bodies and names refused.
+fn ports(out: &mut Text, router: &Router) {
+    let ports = router.ports.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut told = BTreeSet::new();
+    // A name's lines have to stand together.
+    for (name, _, _) in ports.values().flat_map(|port| port.all().collect::<Vec<_>>()) {
+        if !told.insert(name) {
+            continue;
+        }
+        let kind = if name == "connections_open" { "gauge" } else { "counter" };
+        let metric = format!("metlog_http_{name}{}", if kind == "gauge" { "" } else { "_total" });
+        out.about(&metric, kind, "Of the HTTP port.");
+        for (port, counters) in ports.iter() {
+            for (_, label, value) in counters.all().filter(|(each, _, _)| *each == name) {
+                let reason = [("port", port.as_str()), ("reason", label)];
+                out.value(&metric, if label.is_empty() { &reason[..1] } else { &reason }, value);
+            }
+        }
+    }
+}
+
 fn whole(out: &mut Text, router: &Router) {
     let spool = router.floor.spool.status();
     let dead = router.floor.dead.totals();
@@ -104,8 +134,18 @@ fn whole(out: &mut Text, router: &Router) {
         ("metlog_spool_syncs_total", "counter", "Times the spool was brought to the disk.", spool.syncs),
         ("metlog_dead_letters_written_total", "counter", "Dead letters kept, of inputs and endpoints.", dead.written),
         ("metlog_dead_letters_failed_total", "counter", "Dead letters that could not be kept.", dead.failed),
-        ("metlog_reloads_total", "counter", "Configurations applied while running.", router.reloads.applied.load(Relaxed)),
-        ("metlog_reloads_refused_total", "counter", "Configurations refused while running.", router.reloads.refused.load(Relaxed)),
+        (
+            "metlog_reloads_total",
+            "counter",
+            "Configurations applied while running.",
+            router.reloads.applied.load(Relaxed),
+        ),
+        (
+            "metlog_reloads_refused_total",
+            "counter",
+            "Configurations refused while running.",
+            router.reloads.refused.load(Relaxed),
+        ),
         ("metlog_uptime_seconds", "gauge", "Since the start.", router.started.elapsed().as_secs()),
     ];
     for (name, kind, help, value) in table {

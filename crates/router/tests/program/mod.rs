@@ -3,16 +3,29 @@
 
 use super::stage::{Directory, eventually};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_metlog-router");
 
-/// Every input on a free port, as the built-in default has them; nothing of it is a promise about the endpoints.
-pub const INPUTS: &str = "[inputs.zmq]\nbind = 'tcp://127.0.0.1:0'\nhandshake = 'tcp://127.0.0.1:0'\n\
-                          [inputs.udp]\nlisten = '127.0.0.1:0'\n[inputs.tcp]\nlisten = '127.0.0.1:0'\n[inputs.http]\n";
+/// Every input on a free port, otherwise as the built-in default has them.
+pub fn inputs() -> String {
+    format!(
+        "[inputs.zmq]\nbind = 'tcp://127.0.0.1:{}'\nhandshake = 'tcp://127.0.0.1:{}'\n[inputs.udp]\nlisten = '127.0.0.1:0'\n\
+         [inputs.tcp]\nlisten = '127.0.0.1:0'\n[inputs.http]\n",
+        free_port(),
+        free_port()
+    )
+}
+
+/// Below those that the system gives to connections, so that none of these takes it meanwhile.
+pub fn free_port() -> u16 {
+    std::iter::repeat_with(|| fastrand::u16(10_000..30_000))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
+}
 
 /// Everything into one file.
 pub const FILE: &str = "[endpoints.all]\ntype = 'file'\npath = 'all.jsonl'\n";
@@ -24,11 +37,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// With this configuration, after a `[router]` whose port is free.
+    /// With every input, and this configuration behind them.
     pub fn start(config: &str) -> Program {
-        Program::start_in(Directory::new(), config)
+        Program::start_in(Directory::new(), &(inputs() + config))
     }
 
+    /// With this configuration behind a `[router]` whose port is free.
     pub fn start_in(directory: Directory, config: &str) -> Program {
         let text = format!("[router]\nhttp = '127.0.0.1:0'\ndrain = '2s'\n{config}");
         std::fs::write(directory.0.join("router.toml"), text).unwrap();
@@ -120,7 +134,10 @@ impl Program {
     pub fn balanced(&self) {
         let page = self.ask("/metrics").body;
         let remainders: Vec<&str> = page.lines().filter(|line| line.starts_with("metlog_unaccounted")).collect();
-        assert!(!remainders.is_empty() && remainders.iter().all(|line| line.ends_with(" 0")), "{remainders:#?}\n{page}");
+        assert!(
+            !remainders.is_empty() && remainders.iter().all(|line| line.ends_with(" 0")),
+            "{remainders:#?}\n{page}"
+        );
     }
 
     /// The account, at the end of every test.

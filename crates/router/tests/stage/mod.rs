@@ -244,5 +244,8 @@ pub fn dead_letters(directory: &Directory) -> Vec<String> {
         Err(_) => return Vec::new(),
     };
     files.sort();
-    files.iter().flat_map(|file| std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    files
+        .iter()
+        .flat_map(|file| std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
