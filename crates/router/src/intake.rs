@@ -84,6 +84,8 @@ pub struct Door {
     generation: u64,
     judge: Judge,
     pending: Batch,
+    /// Whether `pending` was taken from those the spool has done with.
+    has_memory: bool,
     counts: InputCounts,
     receipt: Receipt,
     /// Pushed since the last commit.
@@ -111,6 +113,7 @@ impl Door {
             generation,
             judge: Judge::default(),
             pending: Batch::new(),
+            has_memory: false,
             counts: InputCounts::default(),
             receipt: Receipt::default(),
             pushed: 0,
@@ -132,9 +135,6 @@ impl Door {
             self.generation = generation;
             self.routes = self.floor.routes();
             self.judge = Judge::default();
-        }
-        if self.pending.bytes() == 0 {
-            self.pending = self.floor.spool.recycled();
         }
     }
 
@@ -164,6 +164,11 @@ impl Door {
         self.counts.accepted += 1;
         self.receipt.accepted += 1;
         let wants = self.judge.wants(&self.routes, self.input, head, message);
+        if wants != 0 && self.pending.is_empty() && !self.has_memory {
+            // A connection without anything to hand over holds no memory.
+            self.pending = self.floor.spool.recycled();
+            self.has_memory = true;
+        }
         if wants == 0 {
             self.counts.unwanted += 1;
             if self.watched {
@@ -308,6 +313,7 @@ impl Intake for Door {
             if self.floor.refuses.swap(false, Relaxed) {
                 self.floor.refuse(None);
             }
+            self.has_memory = false;
             self.committed = appended.next_id;
             wanted.add(&self.floor.wanted);
         }

@@ -1,5 +1,9 @@
 //! The router put together: opened as a whole, reloaded as a whole, stopped in the order in which messages flow.
 
+mod reload;
+
+pub use reload::Changes;
+
 use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, InputLine, Opened};
 use crate::config::{EndpointPlan, InputPlan, Plan};
 use crate::deadletters::DeadLetters;
@@ -81,29 +85,6 @@ pub struct Left {
     pub waiting: BTreeMap<String, u64>,
     /// Endpoints that did not come back from a call in time.
     pub hanging: Vec<String>,
-}
-
-/// What changed at a reload.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// New inputs and endpoints.
-    pub added: Vec<String>,
-    /// Opened anew.
-    pub changed: Vec<String>,
-    /// Gone. What an endpoint had not delivered stays in the spool under its name.
-    pub removed: Vec<String>,
-}
-
-impl std::fmt::Display for Changes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
-        let mut said = parts.iter().filter(|(_, names)| !names.is_empty()).peekable();
-        if said.peek().is_none() {
-            return f.write_str("filters only, or nothing");
-        }
-        let said: Vec<String> = said.map(|(what, names)| format!("{what} {}", names.join(", "))).collect();
-        f.write_str(&said.join("; "))
-    }
 }
 
 impl Router {
@@ -242,18 +223,26 @@ impl Router {
         Ok(())
     }
 
+    /// What has to be looked after by the clock.
     fn start_janitor(self: &Arc<Self>) {
         let (tell, stop) = Stop::new();
-        let floor = self.floor.clone();
+        let router = Arc::downgrade(self);
         let task = self.runtime.spawn(async move {
+            let mut worries = Worries::default();
             while !stop.is_stopped() {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
                     () = stop.stopped() => {}
                 }
-                let floor = floor.clone();
-                // A failure is counted there, and shows in the status.
-                let _ = tokio::task::spawn_blocking(move || floor.dead.sync()).await;
+                let Some(router) = router.upgrade() else { return };
+                let looked = tokio::task::spawn_blocking(move || {
+                    worries.look(&router);
+                    worries
+                });
+                match looked.await {
+                    Ok(after) => worries = after,
+                    Err(_) => return,
+                }
             }
         });
         *self.janitor.lock().unwrap_or_else(PoisonError::into_inner) = Some((tell, task));
@@ -328,155 +317,6 @@ impl Router {
         self.parts().endpoints.iter().for_each(|running| running.delivery.reopen());
     }
 
-    /// Another configuration from now on. Everything new is opened before anything old is closed, but for what would
-    /// collide with itself; if anything does not open, the old configuration goes on as it was.
-    ///
-    /// # Errors
-    /// What did not open.
-    pub fn reload(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
-        let _in_runtime = self.runtime.enter();
-        let result = self.swap(plan);
-        let count = if result.is_ok() { &self.reloads.applied } else { &self.reloads.refused };
-        count.fetch_add(1, Relaxed);
-        result
-    }
-
-    fn swap(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
-        let mut parts = self.parts();
-        if parts.settings.as_ref().is_some_and(|old| old.data != plan.router.data || old.http != plan.router.http) {
-            return Err("`router.data` and `router.http` change with a restart only".to_owned());
-        }
-        let own =
-            |name: &str, number: u32, section: &metlog_settings::Node| format!("{name} {number} {}", section.to_json());
-        let running = parts.inputs.iter().filter(|input| input.dialects.is_some());
-        let before: Vec<String> = running.map(|input| own(&input.name, input.number, &input.section)).collect();
-        let wanted = (0..).zip(&plan.inputs).filter(|(_, input)| input.on_own_port().is_some());
-        let after: Vec<String> = wanted.map(|(number, input)| own(&input.name, number, &input.section)).collect();
-        if before != after {
-            return Err(
-                "HTTP inputs on the router's own port, and their place in the file, change with a restart only"
-                    .to_owned(),
-            );
-        }
-        let mut changes = Changes::default();
-        let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| {
-            running.name == new.name && same(&running.section, &new.section)
-        };
-        let mut opened = Vec::new();
-        for new in &plan.endpoints {
-            let stays = parts.endpoints.iter().any(|running| same_endpoint(running, new));
-            opened.push(if stays { None } else { Some(open_endpoint(new)?) });
-        }
-        // Two inputs cannot have one port, so an input that changed is closed before it is opened again.
-        let mut inputs = Vec::new();
-        for new in &plan.inputs {
-            let old = parts.inputs.iter().find(|running| running.name == new.name);
-            inputs.push(if old.is_some() { None } else { Some(open_input(new)?) });
-        }
-        let slots = slots(plan, &self.floor)?;
-        let routes = plan.routes(&slots)?;
-        self.swap_inputs(&mut parts, plan, inputs, &mut changes)?;
-
-        let drain = parts.drain.min(Duration::from_secs(5));
-        let mut old: Vec<RunningEndpoint> = std::mem::take(&mut parts.endpoints);
-        self.floor.set_routes(routes);
-        for (new, opened) in plan.endpoints.iter().zip(opened) {
-            let at = old.iter().position(|running| running.name == new.name);
-            let before = at.map(|at| old.swap_remove(at));
-            let running = match (before, opened) {
-                (Some(before), None) => before,
-                (Some(before), Some(first)) => {
-                    changes.changed.push(new.name.clone());
-                    let by = Instant::now() + drain;
-                    before.delivery.stop(Instant::now());
-                    before.delivery.join(by);
-                    let account = before.delivery.account().clone();
-                    self.serve(new, first, account)?
-                }
-                (None, Some(first)) => {
-                    changes.added.push(new.name.clone());
-                    let slot = slots.get(&new.name).copied().unwrap_or_default();
-                    self.serve(new, first, self.new_account(&new.name, slot))?
-                }
-                (None, None) => continue,
-            };
-            parts.endpoints.push(running);
-        }
-        for gone in old {
-            changes.removed.push(gone.name.clone());
-            gone.delivery.stop(Instant::now());
-            gone.delivery.join(Instant::now() + drain);
-            self.floor.spool.release(&gone.name);
-        }
-        parts.drain = plan.router.drain.duration();
-        Ok(changes)
-    }
-
-    fn swap_inputs(
-        self: &Arc<Self>,
-        parts: &mut Parts,
-        plan: &Plan,
-        opened: Vec<Option<Option<Box<dyn Input>>>>,
-        changes: &mut Changes,
-    ) -> Result<(), String> {
-        let stays = |running: &RunningInput| {
-            let new = (0..).zip(&plan.inputs).find(|(_, new)| new.name == running.name);
-            new.is_none_or(|(number, new)| same(&running.section, &new.section) && running.number == number)
-        };
-        parts.inputs.iter().filter(|running| !stays(running)).for_each(|running| self.end_input(running));
-        let mut fresh = Vec::new();
-        for (new, opened) in plan.inputs.iter().zip(opened) {
-            let old = parts.inputs.iter().find(|running| running.name == new.name);
-            let opened = match (opened, old) {
-                (None, Some(old)) if !stays(old) => open_input(new).map(Some),
-                (opened, _) => Ok(opened),
-            };
-            match opened {
-                Ok(opened) => fresh.push(opened),
-                Err(why) => {
-                    drop(fresh);
-                    self.revive(parts, stays);
-                    return Err(why);
-                }
-            }
-        }
-        let mut old: Vec<RunningInput> = std::mem::take(&mut parts.inputs);
-        for ((number, new), opened) in (0..).zip(&plan.inputs).zip(fresh) {
-            let before = old.iter().position(|running| running.name == new.name).map(|at| old.swap_remove(at));
-            let running = match (before, opened) {
-                (Some(before), None) => before,
-                (before, opened) => {
-                    let (list, account) = match before {
-                        Some(before) => (&mut changes.changed, before.account),
-                        None => (&mut changes.added, Arc::new(InputAccount::new(&new.name))),
-                    };
-                    list.push(new.name.clone());
-                    self.run_input(new, opened.flatten(), number, account)
-                }
-            };
-            parts.inputs.push(running);
-        }
-        for gone in old {
-            changes.removed.push(gone.name.clone());
-            self.end_input(&gone);
-        }
-        Ok(())
-    }
-
-    /// Inputs that were closed for others that did not open.
-    fn revive(&self, parts: &mut Parts, stays: impl Fn(&RunningInput) -> bool) {
-        for running in parts.inputs.iter_mut().filter(|running| !stays(running)) {
-            match (running.again)() {
-                Ok(opened) => {
-                    let (account, again) = (running.account.clone(), running.again.clone());
-                    let (name, section) = (running.name.clone(), running.section.clone());
-                    *running = self.start_input(name, section, opened, again, running.number, account);
-                }
-                Err(why) => crate::say!("input `{}` is gone: {why}", running.name),
-            }
-        }
-    }
-
     fn end_input(&self, input: &RunningInput) {
         let _ = input.stop.send(true);
         let by = Instant::now() + Duration::from_secs(5);
@@ -531,6 +371,41 @@ impl Router {
         let mut parts = self.parts();
         (parts.inputs, parts.endpoints) = (inputs, endpoints);
         left
+    }
+}
+
+/// What somebody should hear of once, and not every second.
+#[derive(Default)]
+struct Worries {
+    seconds: u64,
+    unaccounted: u64,
+    /// Tenths of the spool's room that were full when it was last told.
+    full: u64,
+}
+
+impl Worries {
+    fn look(&mut self, router: &Router) {
+        // A failure is counted there, and shows in the status.
+        let _ = router.floor.dead.sync();
+        let spool = router.floor.spool.status();
+        let full = spool.bytes.saturating_mul(10) / spool.max_bytes.max(1);
+        if full >= 7 && full > self.full {
+            crate::say!(
+                "the spool takes {full}0 % of its {} bytes; `metlog-router status` says for whom",
+                spool.max_bytes
+            );
+        }
+        self.full = full;
+        self.seconds += 1;
+        if self.seconds % 10 == 0 {
+            let unaccounted = router.account().unaccounted();
+            if unaccounted != 0 && unaccounted == self.unaccounted {
+                crate::say!(
+                    "{unaccounted} messages are unaccounted for: this is a fault of the router, please report it"
+                );
+            }
+            self.unaccounted = unaccounted;
+        }
     }
 }
 

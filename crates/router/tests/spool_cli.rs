@@ -7,7 +7,7 @@ use serde_json::Value;
 use stage::{Directory, eventually, message, number};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -70,20 +70,17 @@ impl House {
     fn send(&self, lines: &[String]) {
         let stream = TcpStream::connect(("127.0.0.1", self.tcp)).unwrap();
         let mut answers = BufReader::new(stream.try_clone().unwrap());
+        let mut answer = String::new();
         for part in lines.chunks(10) {
             let text: String = part.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
             (&stream).write_all(text.as_bytes()).unwrap();
             // One after the other, so that there are many frames.
-            answers.read_line(&mut String::new()).unwrap();
+            answer.clear();
+            answers.read_line(&mut answer).unwrap();
         }
-        let mut total = 0;
-        drop(stream.shutdown(std::net::Shutdown::Write));
-        let mut line = String::new();
-        while answers.read_line(&mut line).unwrap() > 0 {
-            total = line.trim_end().strip_prefix("{\"accepted\":").map_or(total, |_| lines.len());
-            line.clear();
-        }
-        let _ = total;
+        stream.shutdown(Shutdown::Write).unwrap();
+        let rest = answers.lines().map(Result::unwrap).last().unwrap_or(answer);
+        assert!(rest.starts_with(&format!("{{\"accepted\":{},", lines.len())), "{rest}");
     }
 
     fn spool(&self, arguments: &[&str]) -> Said {
@@ -145,7 +142,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// The journal's files, oldest first.
 fn journal(directory: &Path) -> Vec<PathBuf> {
-    let files = contents(directory).into_keys().filter(|path| path.extension().is_some_and(|extension| extension == "mls"));
+    let files =
+        contents(directory).into_keys().filter(|path| path.extension().is_some_and(|extension| extension == "mls"));
     files.filter(|path| path.parent() == Some(directory)).collect()
 }
 
@@ -157,11 +155,13 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// A message's id is its number: ids begin with 1.
+///
 /// A spool with 600 messages nobody could deliver, closed.
 fn left_behind() -> (House, Vec<String>) {
     let house = House::new(&format!("{DEAD}{ALIVE}"));
     let running = house.start();
-    let sent = messages(0..600);
+    let sent = messages(1..601);
     house.send(&sent);
     running.stop();
     (house, sent)
@@ -172,16 +172,25 @@ fn a_whole_spool_is_told_of_and_exported_and_left_as_it_is() {
     let (house, sent) = left_behind();
     let before = contents(&house.data());
     let status = house.status();
-    assert_eq!((&status["messages"], &status["closed"], &status["damaged_places"]), (&600.into(), &true.into(), &0.into()));
-    assert_eq!((&status["oldest_id"], &status["next_id"]), (&0.into(), &600.into()));
+    assert_eq!(
+        (&status["messages"], &status["closed"], &status["damaged_places"]),
+        (&600.into(), &true.into(), &0.into())
+    );
+    assert_eq!((&status["oldest_id"], &status["next_id"]), (&1.into(), &601.into()));
     assert!(status["segments"].as_u64().unwrap() > 3 && status["bytes"].as_u64().unwrap() > 60_000, "{status}");
-    let endpoint = |name: &str| status["endpoints"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
+    let endpoint =
+        |name: &str| status["endpoints"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
     let (dead, alive) = (endpoint("dead"), endpoint("alive"));
     let length: usize = sent.iter().map(|line| line.len() + 1).sum();
-    assert_eq!((&dead["cursor"], &dead["waiting"], &dead["waiting_bytes"]), (&0.into(), &600.into(), &length.into()));
-    assert_eq!((&alive["cursor"], &alive["waiting"], &alive["orphan"]), (&600.into(), &0.into(), &false.into()));
+    assert_eq!((&dead["cursor"], &dead["waiting"], &dead["waiting_bytes"]), (&1.into(), &600.into(), &length.into()));
+    assert_eq!((&alive["cursor"], &alive["waiting"], &alive["orphan"]), (&601.into(), &0.into(), &false.into()));
     let table = house.spool(&["status"]);
-    assert!(table.out.contains("600 messages, the oldest has id 0") && table.err.is_empty(), "{}{}", table.out, table.err);
+    assert!(
+        table.out.contains("600 messages, the oldest has id 1") && table.err.is_empty(),
+        "{}{}",
+        table.out,
+        table.err
+    );
 
     let check = house.spool(&["check"]);
     assert_eq!((check.code, check.err.as_str()), (Some(0), ""), "no bar where no terminal is");
@@ -191,7 +200,7 @@ fn a_whole_spool_is_told_of_and_exported_and_left_as_it_is() {
     assert_eq!((export.code, lines(&export.out)), (Some(0), sent.clone()), "as it was sent");
     assert_eq!(export.err, "600 messages\n");
     let part = house.spool(&["export", "--endpoint", "dead", "--from", "100", "--to", "250"]);
-    assert_eq!(lines(&part.out), sent[100..250]);
+    assert_eq!(lines(&part.out), sent[99..249]);
     let data = house.data().display().to_string();
     assert_eq!(lines(&spool(&["export", "--data", &data]).out), sent, "without a configuration");
 
@@ -212,7 +221,11 @@ fn what_makes_no_sense_ends_with_two_and_what_is_not_there_with_one() {
     let (house, _) = left_behind();
     let said = house.spool(&["export", "--endpoint", "daed"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.contains("no endpoint called `daed` has a cursor here") && said.err.contains("did you mean `dead`?"), "{}", said.err);
+    assert!(
+        said.err.contains("no endpoint called `daed` has a cursor here") && said.err.contains("did you mean `dead`?"),
+        "{}",
+        said.err
+    );
     assert_eq!(house.spool(&["replay"]).code, Some(2), "--endpoint is needed");
     let nowhere = house.directory.0.join("nowhere").display().to_string();
     let said = spool(&["status", "--data", &nowhere]);
@@ -228,7 +241,7 @@ fn what_makes_no_sense_ends_with_two_and_what_is_not_there_with_one() {
 fn beside_a_running_router_one_can_look_and_change_nothing() {
     let house = House::new(&format!("{DEAD}{ALIVE}"));
     let running = house.start();
-    let sent = messages(0..200);
+    let sent = messages(1..201);
     house.send(&sent);
     assert_eq!(house.status()["messages"], 200);
     assert_eq!(house.status()["closed"], false);
@@ -237,13 +250,16 @@ fn beside_a_running_router_one_can_look_and_change_nothing() {
     assert_eq!(lines(&house.spool(&["export"]).out), sent);
     assert_eq!(house.spool(&["repair"]).code, Some(0));
     let pid = running.0.id().to_string();
-    for change in [&["repair", "--apply"][..], &["drop", "--data", &house.data().display().to_string(), "--endpoint", "dead", "--apply"]] {
+    for change in [
+        &["repair", "--apply"][..],
+        &["drop", "--data", &house.data().display().to_string(), "--endpoint", "dead", "--apply"],
+    ] {
         let said = if change[0] == "drop" { spool(change) } else { house.spool(change) };
         assert_eq!(said.code, Some(1), "{change:?} {}", said.out);
         assert!(said.err.contains(&format!("belongs to process {pid}: stop that")), "{}", said.err);
     }
-    house.send(&messages(200..210));
-    assert_eq!(lines(&house.spool(&["export", "--from", "200"]).out), messages(200..210), "it goes on");
+    house.send(&messages(201..211));
+    assert_eq!(lines(&house.spool(&["export", "--from", "201"]).out), messages(201..211), "it goes on");
     running.stop();
 }
 
@@ -268,7 +284,11 @@ fn damage_is_listed_and_repaired_with_the_original_kept() {
 
     let check = on_copy("check", &[]);
     assert_eq!(check.code, Some(3));
-    assert!(check.out.starts_with(&format!("{name}: bytes ")) && check.out.contains("1 damaged places"), "{}", check.out);
+    assert!(
+        check.out.starts_with(&format!("{name}: bytes ")) && check.out.contains("1 damaged places"),
+        "{}",
+        check.out
+    );
     let listed: Value = serde_json::from_str(&on_copy("check", &["--json"]).out).unwrap();
     assert_eq!((&listed["whole"], listed["damaged"].as_array().map(Vec::len)), (&false.into(), Some(1)));
     assert_eq!(on_copy("check", &["--json"]).code, Some(3));
@@ -281,7 +301,11 @@ fn damage_is_listed_and_repaired_with_the_original_kept() {
     let before = contents(&data);
     let plan = on_copy("repair", &[]);
     assert_eq!(plan.code, Some(0));
-    assert!(plan.out.contains("would be kept in quarantine/") && plan.out.contains("nothing was changed"), "{}", plan.out);
+    assert!(
+        plan.out.contains("would be kept in quarantine/") && plan.out.contains("nothing was changed"),
+        "{}",
+        plan.out
+    );
     assert!(before == contents(&data), "a plan is no deed");
     let done = on_copy("repair", &["--apply"]);
     assert_eq!(done.code, Some(0), "{}", done.err);
@@ -303,7 +327,11 @@ fn an_end_that_was_never_finished_is_cut_off_and_kept() {
     std::fs::write(&last, &torn).unwrap();
     assert_eq!(house.spool(&["check"]).code, Some(3), "a closed spool has no such end");
     let plan = house.spool(&["repair"]);
-    assert!(plan.out.contains("28 bytes behind byte") && plan.out.contains("would be kept in quarantine/ and cut off"), "{}", plan.out);
+    assert!(
+        plan.out.contains("28 bytes behind byte") && plan.out.contains("would be kept in quarantine/ and cut off"),
+        "{}",
+        plan.out
+    );
     assert!(std::fs::read(&last).unwrap() == torn);
     assert_eq!(house.spool(&["repair", "--apply"]).code, Some(0));
     assert!(std::fs::read(&last).unwrap() == whole, "as it was");
@@ -329,9 +357,14 @@ fn an_orphan_is_told_of_and_dropped() {
     let done = house.spool(&["drop", "--endpoint", "dead", "--apply"]);
     assert_eq!(done.code, Some(0), "{}", done.err);
     let status = house.status();
-    let names: Vec<&str> = status["endpoints"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        status["endpoints"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["alive"]);
-    assert_eq!((&status["messages"], &status["closed"]), (&600.into(), &true.into()), "the router deletes, by its own rules");
+    assert_eq!(
+        (&status["messages"], &status["closed"]),
+        (&600.into(), &true.into()),
+        "the router deletes, by its own rules"
+    );
     house.start().stop();
 }
 
@@ -344,17 +377,25 @@ fn what_was_delivered_is_delivered_again() {
     let running = house.start();
     let now = Timestamp::now().to_string();
     let numbered = |n: u64| {
-        let line = if n < 60 { message(n).replace("2026-11-21T08:00:00.000000Z", "2001-01-01T00:00:00.000000Z") } else { message(n).replace("2026-11-21T08:00:00.000000Z", &now) };
-        format!("{},\"metlog_client\":\"c\",\"metlog_seq\":{}}}", line.strip_suffix('}').unwrap(), n + 1)
+        let line = if n < 60 {
+            message(n).replace("2026-11-21T08:00:00.000000Z", "2001-01-01T00:00:00.000000Z")
+        } else {
+            message(n).replace("2026-11-21T08:00:00.000000Z", &now)
+        };
+        format!("{},\"metlog_client\":\"c\",\"metlog_seq\":{n}}}", line.strip_suffix('}').unwrap())
     };
-    let sent: Vec<String> = (0..100).map(numbered).collect();
+    let sent: Vec<String> = (1..101).map(numbered).collect();
     house.send(&sent);
     eventually("delivered", || arrived().len() == 100);
-    eventually("settled", || house.status()["endpoints"][0]["cursor"] == 100);
+    eventually("settled", || house.status()["endpoints"][0]["cursor"] == 101);
 
     let plan = house.spool(&["replay", "--endpoint", "out", "--from", "10", "--to", "20"]);
     assert_eq!(plan.code, Some(0), "{}", plan.err);
-    assert!(plan.out.starts_with("10 messages, ") && plan.out.contains("ids 10 to 19, would be sent to http://127.0.0.1:"), "{}", plan.out);
+    assert!(
+        plan.out.starts_with("10 messages, ") && plan.out.contains("ids 10 to 19, would be sent to http://127.0.0.1:"),
+        "{}",
+        plan.out
+    );
     assert!(plan.out.contains("filters judge them again"), "{}", plan.out);
     assert_eq!(house.status()["messages"], 100, "a plan is no deed");
 
@@ -364,14 +405,22 @@ fn what_was_delivered_is_delivered_again() {
     eventually("again", || arrived().len() == 110);
     let again = arrived().split_off(100);
     assert_eq!(again.iter().map(|line| number(line)).collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
-    assert!(again.iter().zip(&sent[10..20]).all(|(again, sent)| sent.starts_with(again.strip_suffix('}').unwrap())), "all but the number");
+    assert!(
+        again.iter().zip(&sent[9..19]).all(|(again, sent)| sent.starts_with(again.strip_suffix('}').unwrap())),
+        "all but the number"
+    );
 
-    let recent = house.spool(&["replay", "--endpoint", "out", "--to", "100", "--since", "1h", "--skip", "15", "--apply"]);
+    let recent =
+        house.spool(&["replay", "--endpoint", "out", "--to", "101", "--since", "1h", "--skip", "15", "--apply"]);
     assert_eq!(recent.code, Some(0), "{}", recent.err);
-    eventually("the recent ones", || arrived().len() == 135);
-    assert_eq!(arrived()[110..].iter().map(|line| number(line)).collect::<Vec<_>>(), (75..100).collect::<Vec<_>>());
+    eventually("the recent ones", || arrived().len() == 136);
+    assert_eq!(arrived()[110..].iter().map(|line| number(line)).collect::<Vec<_>>(), (75..101).collect::<Vec<_>>());
     running.stop();
     let nobody = house.spool(&["replay", "--endpoint", "out", "--apply"]);
     assert_eq!(nobody.code, Some(1));
-    assert!(nobody.err.contains("nobody listens there") && nobody.err.contains("0 messages were sent; `--skip 0`"), "{}", nobody.err);
+    assert!(
+        nobody.err.contains("nobody listens there") && nobody.err.contains("0 messages were sent; `--skip 0`"),
+        "{}",
+        nobody.err
+    );
 }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_metlog-router");
 
@@ -196,11 +196,4 @@ pub fn request(address: &str, what: &str, headers: &[(&str, &str)], body: &[u8])
 /// A value in a page of metrics.
 pub fn value(page: &str, name: &str) -> Option<u64> {
     page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-}
-
-/// How long something takes to be so; fails after a time that no busy machine needs.
-pub fn takes(what: &str, is: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    eventually(what, is);
-    began.elapsed()
 }
