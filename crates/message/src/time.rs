@@ -51,6 +51,16 @@ impl Timestamp {
         if !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 60 {
             return None;
         }
+        // A leap second repeats the one before it, as most clocks do.
+        let second = second.min(59);
+        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        // As we write it, which nearly all messages are.
+        if let [b'.', f1, f2, f3, f4, f5, f6, b'Z'] = rest
+            && let Some(whole) = seconds.checked_mul(SECOND)
+        {
+            let micros = two(f1, f2)? * 10_000 + two(f3, f4)? * 100 + two(f5, f6)?;
+            return whole.checked_add(micros * 1000).map(Timestamp);
+        }
         let mut nanos = 0;
         if let [b'.', fraction @ ..] = rest {
             let mut place = SECOND / 10;
@@ -64,10 +74,7 @@ impl Timestamp {
                 return None;
             }
         }
-        let offset = offset(rest)?;
-        // A leap second repeats the one before it, as most clocks do.
-        let second = second.min(59);
-        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        let seconds = seconds - offset(rest)?;
         // In the first second of all, the second alone is out of range while the moment is not.
         i64::try_from(i128::from(seconds) * i128::from(SECOND) + i128::from(nanos)).ok().map(Timestamp)
     }
@@ -75,7 +82,8 @@ impl Timestamp {
     /// Whether a text that [`Timestamp::parse`] reads says its zone.
     pub(crate) fn has_zone(text: &str) -> bool {
         let rest = text.as_bytes().get(19..).unwrap_or_default();
-        rest.iter().any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'))
+        // Most end with it.
+        rest.last() == Some(&b'Z') || rest.iter().any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'))
     }
 
     /// `2026-11-20T22:00:50.348839Z`: every moment there is has a year of four digits.

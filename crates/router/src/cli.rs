@@ -48,7 +48,7 @@ pub struct Arguments {
 }
 
 const AFTER: &str = "Without a command it runs; without a file it listens on this machine and keeps everything.
-Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 done in part.";
+Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 done in part, or damaged.";
 
 #[derive(Subcommand, Debug)]
 enum Command {

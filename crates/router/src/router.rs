@@ -397,7 +397,7 @@ impl Worries {
         }
         self.full = full;
         self.seconds += 1;
-        if self.seconds % 10 == 0 {
+        if self.seconds.is_multiple_of(10) {
             let unaccounted = router.account().unaccounted();
             if unaccounted != 0 && unaccounted == self.unaccounted {
                 crate::say!(

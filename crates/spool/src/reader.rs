@@ -206,6 +206,11 @@ impl<F: Fs> Reader<F> {
             slot.gap(end, total - self.seen, 0, false);
         }
         self.seen = total;
+        if slot.committed < end && slot.queued(total) == 0 {
+            // Whatever was there is settled, so nothing is held for what was not.
+            slot.commit(end, 0, total);
+            view.moved = true;
+        }
     }
 
     /// Another file begins: its header says how many messages there have been.

@@ -54,15 +54,15 @@ impl Slot {
         }
     }
 
-    /// The mark from which on there is something to deliver, as far as gaps before this id go.
-    fn reached(&self, before: u64) -> u64 {
-        let gaps = self.gaps.iter().filter(|gap| gap.at <= before).map(|gap| gap.lost + gap.skipped);
+    /// The mark from which on there is something to deliver.
+    fn reached(&self) -> u64 {
+        let gaps = self.gaps.iter().map(|gap| gap.lost + gap.skipped);
         (self.mark + gaps.sum::<u64>()).max(self.floor.1)
     }
 
     /// Messages to be delivered yet.
     pub fn queued(&self, total: u64) -> u64 {
-        total.saturating_sub(self.reached(u64::MAX))
+        total.saturating_sub(self.reached())
     }
 
     /// Messages given up, also those the reader has not noticed yet.
@@ -77,9 +77,10 @@ impl Slot {
         self.lost + self.gaps.iter().map(|gap| gap.lost).sum::<u64>()
     }
 
-    /// Whether something before this id, up to which the slot had been sent so many messages, is still to be delivered.
+    /// Whether something before this id, up to which the slot had been sent so many messages, is not settled. Gaps count
+    /// only once the cursor has passed them: it is what is saved that must not need a file any more.
     pub fn holds(&self, end: u64, mark: u64) -> bool {
-        self.committed.max(self.floor.0) < end && self.reached(end) < mark
+        self.committed.max(self.floor.0) < end && self.mark.max(self.floor.1) < mark
     }
 
     /// Messages up to this id are settled, so many more than before.
