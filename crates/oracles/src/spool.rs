@@ -34,6 +34,7 @@ pub fn spool(data: &[u8]) {
         fs.set_content(&name, &content);
     }
     let names = if flags & 2 == 0 { ["files", "pager"] } else { ["files", "other"] };
+    if std::env::var_os("DBG").is_some() { eprintln!("{:?}", metlog_spool::tools::examine(&fs, &mut |_, _| {})); }
     let Some(first) = visit(&fs, names, None) else { return };
     let fs = fs.kill();
     let second = visit(&fs, names, Some(first)).expect("it has been open before");
@@ -51,7 +52,7 @@ fn files(mut rest: &[u8]) -> BTreeMap<String, Vec<u8>> {
                 content.resize(content.len().max(2 * PLACE), 0);
                 "state".to_owned()
             }
-            number => format!("seg-{:020}.mls", 1 + u64::from(number - 1) * 8),
+            number => format!("seg-{:020}.mls", 1 + u64::from(number - 1) * 6),
         };
         files.insert(name, content);
         rest = behind;

@@ -46,6 +46,9 @@ impl Server {
         let (endpoint, last) = &mut *self.endpoint.borrow_mut();
         let ids: Vec<u64> = (*last + 1..).take(lines.len()).collect();
         *last += lines.len() as u64;
+        let mut packet = [0; 65_536];
+        // What an input before this one has left behind when it was found wanting.
+        while self.socket.recv(&mut packet).is_ok() {}
         let sent = match endpoint.write(&Picked::new(lines, &ids)) {
             Ok(()) => lines.len(),
             Err(SendError::Refuse { which, .. }) => {
@@ -56,10 +59,13 @@ impl Server {
             Err(other) => panic!("{other:?}"),
         };
         let mut came = 0;
-        let mut packet = [0; 65_536];
         // Over the loopback a packet has arrived when it was sent.
         while let Ok(length) = self.socket.recv(&mut packet) {
             let text = packet.get(..length).and_then(|packet| std::str::from_utf8(packet).ok()).expect("UTF-8");
+            // An empty line asks whether anybody is there.
+            if text == "\n" {
+                continue;
+            }
             for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
                 assert!(is_sound(line, self.tags), "{line:?} with {:?}", self.tags);
                 came += 1;

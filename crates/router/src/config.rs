@@ -8,7 +8,7 @@ pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 use crate::deliver::{Habits, Open};
 use crate::routes::{Node as FilterNode, Route, Routes};
 use metlog_message::Severity;
-use metlog_pipeline::registry::Unknown;
+use metlog_pipeline::registry::{Unknown, blame};
 use metlog_pipeline::{Endpoint, EndpointEntry, Filter, FilterEntry, Forward, Input, InputEntry, SenderEntry};
 use metlog_settings::{Environment, Kind, Layers, Node, Origin, Problem, Problems, Table, source, suggest};
 use sections::take;
@@ -144,6 +144,10 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     let empty = || Node::new(root.origin.clone(), Kind::Table(Table::default()));
     let section = |name: &str| root.get(name).cloned().unwrap_or_else(empty);
     let router: RouterSettings = problems.note(metlog_settings::read(&section("router"))).unwrap_or_default();
+    if !router.http.is_empty() {
+        let at = crate::http::address("http", &router.http, router.trusted_network);
+        problems.note(at.map_err(|why| blame(&section("router"), why)));
+    }
     let spool: SpoolSettings = problems.note(metlog_settings::read(&section("spool"))).unwrap_or_default();
 
     let inputs = named(root, "inputs", &mut problems);

@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metlog_http::server::{DialectEntry, Server, ServerLimits};
+use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
 use std::convert::Infallible;
@@ -20,20 +21,31 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+/// The address of a port, if it is one and may be; `key` is what the configuration calls it.
+///
+/// # Errors
+/// If it is none, or reachable from elsewhere without that being meant.
+pub fn address(key: &str, text: &str, trusted_network: bool) -> Result<SocketAddr, String> {
+    let at: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("`{key}` is `{text}`, expected an address and a port such as 127.0.0.1:5568"))?;
+    if at.ip().is_loopback() || trusted_network {
+        return Ok(at);
+    }
+    Err(format!(
+        "`{key}` is `{text}`, which other machines can reach, and nobody is asked who they are; if only machines you trust \
+         can reach it, say `trusted_network = true`"
+    ))
+}
+
 /// Binds a port.
 ///
 /// # Errors
-/// If the address is none of this machine, in use, or reachable from elsewhere without that being meant.
-pub fn bind(key: &str, address: &str, trusted_network: bool, allowed_hosts: &[String]) -> Result<Server, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("`{key} = \"{address}\"`: {why}");
-    let at: SocketAddr =
-        address.parse().map_err(|_| wrong(&"expected an address and a port such as 127.0.0.1:5568"))?;
-    if !at.ip().is_loopback() && !trusted_network {
-        return Err(wrong(
-            &"is reachable from other machines and asks nobody who they are; if only machines you trust can reach it, say `trusted_network = true`",
-        ));
-    }
-    let server = Server::bind(at, ServerLimits::default()).map_err(|error| wrong(&error))?;
+/// If the address is none of this machine, or in use; see also [`address`].
+pub fn bind(key: &str, text: &str, trusted_network: bool, allowed_hosts: &[String]) -> Result<Server, String> {
+    let at = address(key, text, trusted_network)?;
+    let server =
+        Server::bind(at, ServerLimits::default()).map_err(|error| format!("cannot listen on {at}: {error}"))?;
     Ok(server.allow_hosts(allowed_hosts))
 }
 
@@ -97,6 +109,10 @@ pub fn check(input: &HttpInput, section: &Node) -> Result<(), Problems> {
         let message = format!("unknown dialect `{name}`, this program has {}", known.join(", "));
         problems.push(Problem::at(place, message).suggest(suggest::nearest(name, known.iter().copied())));
     }
+    if !input.listen.is_empty() {
+        let at = address("listen", &input.listen, input.trusted_network);
+        problems.note(at.map_err(|why| blame(section, why)));
+    }
     problems.or(())
 }
 
@@ -108,7 +124,7 @@ pub fn own(settings: &RouterSettings) -> Result<Option<Server>, String> {
     if settings.http.is_empty() {
         return Ok(None);
     }
-    bind("router.http", &settings.http, settings.trusted_network, &settings.allowed_hosts).map(Some)
+    bind("http", &settings.http, settings.trusted_network, &settings.allowed_hosts).map(Some)
 }
 
 type Shared = State<Weak<Metlog>>;

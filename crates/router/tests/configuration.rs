@@ -67,6 +67,13 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ),
         ("[filters.a]\ntype = 'severity_mx'\n", "did you mean `severity_max`?"),
         ("[filters.a]\ntype = 'severity_max'\nseverity = 'loud'\n", "r.toml:3:12"),
+        ("[router]\nhttp = '0.0.0.0:5568'\n", "r.toml:2:1: `http` is `0.0.0.0:5568`, which other machines can reach"),
+        ("[router]\nhttp = 'localhost'\n", "r.toml:2:1: `http` is `localhost`, expected an address and a port"),
+        (
+            "[inputs.http]\nlisten = '0.0.0.0:1'\n",
+            "r.toml:2:1: `listen` is `0.0.0.0:1`, which other machines can reach",
+        ),
+        ("[inputs.http]\ndialects = ['htp']\n", "unknown dialect `htp`"),
         ("a = [\n", "r.toml:"),
     ];
     for (text, part) in cases {

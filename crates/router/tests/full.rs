@@ -311,20 +311,3 @@ fn an_endpoint_that_need_not_have_everything_is_skipped_and_the_router_goes_on()
         program.stop();
     });
 }
-
-#[test]
-fn probe() {
-    let mut out = Neighbour::new();
-    let program = Cramped::start(Limit::Cap, &out.endpoint("out", ""));
-    out.http.stop();
-    fill(&program, 0);
-    assert_eq!(program.ask("/health/ready").status, 503);
-    out.http.start();
-    eventually("delivered", || program.metric("metlog_buffered{endpoint=\"out\"}") == 0);
-    for _ in 0..4 {
-        std::thread::sleep(Duration::from_secs(1));
-        println!("{:?}", program.ask("/health/ready"));
-    }
-    println!("{:?}", program.post(b"garbage\n"));
-    println!("{:?}", program.ask("/health/ready"));
-}

@@ -365,7 +365,10 @@ fn an_orphan_is_told_of_and_dropped() {
         (&600.into(), &true.into()),
         "the router deletes, by its own rules"
     );
-    house.start().stop();
+    let running = house.start();
+    house.send(&messages(601..602));
+    running.stop();
+    assert_eq!(house.status()["endpoints"][0]["waiting"], 0, "and goes on as ever");
 }
 
 #[test]

@@ -254,6 +254,11 @@ const CASES: &[(&str, &str)] = &[
     ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nsettle = '0s'\n", RIGHT),
     ("[endpoints.e]\ntype = 'victorialogs'\nuser = 'me'\n", "r.toml:1:1: missing key `url`"),
     ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\naccount = 'mine'\n", "r.toml:4:11: `account`: expected a whole number from 0 to 4294967295, found text `mine`"),
+    ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'localhost:9428'\n", "r.toml:3:1: `url` has no scheme; it needs something like `http://127.0.0.1:8080` or `https://logs.example.org/prefix`"),
+    ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nstream_fields = ['a,b']\n", "r.toml:4:1: `stream_fields` holds \"a,b\"; its parts may not be empty or hold a comma"),
+    ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nextra_fields = { site = '' }\n", "r.toml:4:1: `extra_fields` needs names without `=`, and values that are not empty"),
+    ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nusername = 'me'\n", "r.toml:4:1: `username` is set without `password` or `password_file`"),
+    ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nusername = 'me'\npassword = 'p'\nkey = 'k'\n", "r.toml:1:1: both a key and a user name are set; a request can carry one of them"),
     // Several at once: the first in the order of the file.
     ("[router]\nhtpp = ''\n[inputs.udp]\nlisten = []\n[filters.a]\ntype = 'severity_max'\n[endpoints.e]\ntype = 'flie'\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`, `data`, `drain`, `message_bytes`, `dead_letter_bytes`, `threads`, `trusted_network`, `allowed_hosts`; did you mean `http`?"),
     ("[endpoints.a]\ntype = 'tcp'\naddress = []\n[endpoints.b]\ntype = 'debug'\ncapacity = 0\n[endpoints.c]\ntype = 'file'\npath = ''\n", "r.toml:3:1: `address` is an empty list; it is written like `127.0.0.1:5567`"),

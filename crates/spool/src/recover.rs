@@ -362,7 +362,8 @@ impl<F: Fs> Opening<'_, F> {
             let total = of(&view.totals);
             let Some(oldest) = view.segments.front() else {
                 if slot.mark < total {
-                    vanished = vanished.max(self.was_there().min(view.end).saturating_sub(slot.committed));
+                    vanished =
+                        vanished.max(self.was_there().min(view.end).saturating_sub(slot.committed.max(view.doomed)));
                 }
                 settle(slot, view.end, total);
                 continue;
@@ -375,7 +376,7 @@ impl<F: Fs> Opening<'_, F> {
             if slot.committed < oldest.segment.first {
                 if slot.mark < of(&oldest.segment.wanted) {
                     let upto = oldest.segment.follows.min(self.was_there());
-                    vanished = vanished.max(upto.saturating_sub(slot.committed));
+                    vanished = vanished.max(upto.saturating_sub(slot.committed.max(view.doomed)));
                 }
                 slot.committed = oldest.segment.first;
                 settle_at(slot, of(&oldest.segment.wanted).max(slot.mark.min(total)));
@@ -399,6 +400,7 @@ impl<F: Fs> Opening<'_, F> {
             slot.gaps.retain(|gap| gap.at > committed);
             self.expect_gaps(view, slot, number, at, scans, known_lost);
         }
+        slots.iter_mut().for_each(|(_, slot)| slot.tidy());
         vanished
     }
 

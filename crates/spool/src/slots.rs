@@ -120,6 +120,14 @@ impl Slot {
         self.floor = (self.floor.0.max(end), self.floor.1.max(mark));
     }
 
+    /// After a crash took messages that nobody had been promised, and with them their numbers: what is counted is at most
+    /// what there was.
+    pub fn tidy(&mut self) {
+        let passed = self.mark.saturating_sub(self.base);
+        self.skipped = self.skipped.min(passed);
+        self.lost = self.lost.min(passed - self.skipped);
+    }
+
     /// As it is saved: as if the reader had noticed what was given up.
     pub fn saved(&self, slot: usize) -> Saved {
         let mut copy = self.clone();

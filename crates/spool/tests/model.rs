@@ -211,8 +211,11 @@ impl Model {
         self.fs = fs;
         self.spool = Some(spool);
         self.hands();
+        let durably: Vec<u64> = self.hands.iter().map(|hand| hand.committed).collect();
         self.survey(&old, orderly);
+        // Looking moves the cursor over what holds nothing, in memory only.
         self.hands();
+        self.hands.iter_mut().zip(durably).for_each(|(hand, durably)| hand.durably = durably);
         self.durable = self.spool().next_id();
     }
 

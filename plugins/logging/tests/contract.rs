@@ -104,4 +104,6 @@ fn severities_become_levels() {
 fn the_example_loads() {
     let entry = SenderEntry::find("logging").expect("there");
     (entry.read)(&of_example(entry.example)).map(drop).unwrap_or_else(|problems| panic!("{problems}"));
+    let told = (entry.read)(&settings("logger_name = 'app'\njson_types = [{}]")).err().expect("refused").to_string();
+    assert!(told.starts_with("test.toml:2:15: `json_types[0]`: "), "{told}");
 }

@@ -152,23 +152,34 @@ impl Endpoint for VictoriaLogsEndpoint {
     }
 }
 
+fn server(config: &EndpointConfig) -> Result<Server<'_>, String> {
+    Ok(Server {
+        url: &config.url,
+        stream_fields: &config.stream_fields,
+        time_field: "timestamp",
+        // Ours, where we had to add one; otherwise the payload.
+        message_field: "_msg,payload",
+        extra_fields: &config.extra_fields,
+        account_id: config.account_id,
+        project_id: config.project_id,
+        key: server::key(
+            (config.username.clone(), config.password.clone(), config.password_file.clone()),
+            (config.key.clone(), config.key_file.clone()),
+        )?,
+        connection: config.connection.clone(),
+        timeout: config.timeout.duration(),
+    })
+}
+
 impl Configured for VictoriaLogsEndpoint {
     type Config = EndpointConfig;
 
+    fn check(config: &EndpointConfig) -> Result<(), String> {
+        server(config)?.address().map(drop)
+    }
+
     fn open(config: EndpointConfig) -> Result<Self, String> {
-        let server = Server {
-            url: &config.url,
-            stream_fields: &config.stream_fields,
-            time_field: "timestamp",
-            // Ours, where we had to add one; otherwise the payload.
-            message_field: "_msg,payload",
-            extra_fields: &config.extra_fields,
-            account_id: config.account_id,
-            project_id: config.project_id,
-            key: server::key((config.username, config.password, config.password_file), (config.key, config.key_file))?,
-            connection: config.connection,
-            timeout: config.timeout.duration(),
-        };
+        let server = server(&config)?;
         let settle = config.settle.duration();
         Ok(VictoriaLogsEndpoint {
             client: server.lines()?,

@@ -123,22 +123,33 @@ impl Sender for VictoriaLogsSender {
     }
 }
 
+fn server(config: &Config) -> Result<Server<'_>, String> {
+    Ok(Server {
+        url: &config.url,
+        stream_fields: &config.stream_fields,
+        time_field: "_time",
+        message_field: "_msg",
+        extra_fields: &config.extra_fields,
+        account_id: config.account_id,
+        project_id: config.project_id,
+        key: server::key(
+            (config.username.clone(), config.password.clone(), config.password_file.clone()),
+            (config.key.clone(), config.key_file.clone()),
+        )?,
+        connection: config.connection.clone(),
+        timeout: config.timeout.duration(),
+    })
+}
+
 impl Configured for VictoriaLogsSender {
     type Config = Config;
 
+    fn check(config: &Config) -> Result<(), String> {
+        server(config)?.address().map(drop)
+    }
+
     fn open(config: Config) -> Result<Self, String> {
-        let server = Server {
-            url: &config.url,
-            stream_fields: &config.stream_fields,
-            time_field: "_time",
-            message_field: "_msg",
-            extra_fields: &config.extra_fields,
-            account_id: config.account_id,
-            project_id: config.project_id,
-            key: server::key((config.username, config.password, config.password_file), (config.key, config.key_file))?,
-            connection: config.connection,
-            timeout: config.timeout.duration(),
-        };
+        let server = server(&config)?;
         Ok(VictoriaLogsSender {
             client: server.lines()?,
             delivery: Delivery::new(PER_REQUEST),

@@ -30,8 +30,8 @@ pub fn key(
 }
 
 impl Server<'_> {
-    /// A client that posts JSON lines.
-    pub fn lines(&self) -> Result<Blocking, String> {
+    /// Where JSON lines are posted to.
+    pub fn address(&self) -> Result<Address, String> {
         let mut address = Address::parse("url", self.url)?.ending_in("/insert/jsonline", &["/insert"]);
         let streams = list("stream_fields", self.stream_fields.iter().map(String::as_str))?;
         if !streams.is_empty() {
@@ -47,6 +47,12 @@ impl Server<'_> {
         if !pairs.is_empty() {
             address = address.with_parameter("extra_fields", &list("extra_fields", pairs.iter().map(String::as_str))?);
         }
+        Ok(address)
+    }
+
+    /// A client that posts JSON lines.
+    pub fn lines(&self) -> Result<Blocking, String> {
+        let address = self.address()?;
         let mut connection = self.connection.clone();
         for (header, id) in [("AccountID", self.account_id), ("ProjectID", self.project_id)] {
             if let Some(id) = id {

@@ -5,13 +5,25 @@ use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::{SendError, SenderEntry};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
 use metlog_testkit::service::{map, number, text};
-use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample};
+use metlog_testkit::{Arrived, Peer, Service, of_example, open, sample, settings};
 use metlog_victorialogs as _;
 
 #[test]
 fn the_example_opens() {
     let entry = SenderEntry::find("victorialogs").expect("there");
     (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
+}
+
+#[test]
+fn wrong_settings_are_told_with_their_place() {
+    let entry = SenderEntry::find("victorialogs").expect("there");
+    for (toml, words) in [
+        ("timeout = '1s'\nurl = 'ftp://h'", "test.toml:2:1: `url` has the scheme `ftp`"),
+        ("url = 'http://h'\nstream_fields = ['a', '']", "test.toml:2:1: `stream_fields` holds \"\""),
+    ] {
+        let told = (entry.read)(&settings(toml)).err().expect("refused").to_string();
+        assert!(told.contains(words), "{told}");
+    }
 }
 
 /// The samples have a fixed date, so the time the server keeps things is long.

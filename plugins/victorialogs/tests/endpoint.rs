@@ -507,10 +507,15 @@ fn tenant_key_and_fields_reach_the_server() {
     assert_eq!(stored.stream, [("site".into(), "a b".into()), ("logger".to_owned(), "metlog.tests".to_owned())]);
     let request = server.http.requests().remove(0);
     assert_eq!((request.header("authorization"), request.header("x-own")), (Some("Basic dTpw"), Some("yes")));
-    for (more, words) in
-        [("stream_fields = ['a,b']", "`stream_fields`"), ("extra_fields = { a = '' }", "`extra_fields`")]
-    {
-        assert!(open(&server.url(), more).map(drop).is_err_and(|why| why.contains(words)));
+    let entry = EndpointEntry::find("victorialogs").expect("registered");
+    for (toml, words) in [
+        ("url = 'nowhere'", "test.toml:1:1: `url` "),
+        ("url = 'http://h'\nstream_fields = ['a,b']", "test.toml:2:1: `stream_fields` "),
+        ("url = 'http://h'\nextra_fields = { a = '' }", "test.toml:2:1: `extra_fields` "),
+        ("url = 'http://h'\nusername = 'u'", "test.toml:2:1: `username` is set without `password`"),
+        ("url = 'http://h'\nusername = 'u'\npassword = 'p'\nkey = 'k'", "both a key and a user name"),
+    ] {
+        let told = (entry.read)(&settings(toml)).err().expect("refused").to_string();
+        assert!(told.contains(words), "{told}");
     }
-    assert!(open("nowhere", "").map(drop).is_err_and(|why| why.contains("`url`")));
 }

@@ -37,15 +37,7 @@ impl Run {
                 return exit::failed();
             }
         };
-        let (router, recovery) = match Router::start(&plan, runtime.handle()) {
-            Ok(started) => started,
-            Err(why) => {
-                eprintln!("{why}");
-                return exit::failed();
-            }
-        };
         more_files();
-        greet(&plan, &router, &recovery, self.file.config.is_none());
         let signals = runtime.block_on(async {
             Ok::<_, std::io::Error>(Signals {
                 reload: signal(SignalKind::hangup())?,
@@ -53,6 +45,14 @@ impl Run {
                 interrupt: signal(SignalKind::interrupt())?,
             })
         });
+        let (router, recovery) = match Router::start(&plan, runtime.handle()) {
+            Ok(started) => started,
+            Err(why) => {
+                eprintln!("{why}");
+                return exit::failed();
+            }
+        };
+        greet(&plan, &router, &recovery, self.file.config.is_none());
         match signals {
             Ok(signals) => self.attend(&runtime, &router, plan, signals),
             Err(error) => {

@@ -120,7 +120,22 @@ impl Place {
 impl Found {
     fn check(&self, what: &str) -> Result<Report, End> {
         let mut bar = Bar::new(what);
-        Ok(tools::check(&self.directory, &mut |done, all| bar.show(done, all))?)
+        let mut report = tools::check(&self.directory, &mut |done, all| bar.show(done, all))?;
+        // A running router deletes files between our finding and our opening them.
+        let there = |why: &String| why.split_once(": ").is_none_or(|(name, _)| self.directory.join(name).exists());
+        report.unreadable.retain(there);
+        Ok(report)
+    }
+
+    /// What is not as it should be, a line for each place. Beside a running router files come and go while we look: what
+    /// is really damaged is still so when we look again.
+    fn damage(&self, report: &Report) -> Result<Vec<String>, End> {
+        let mut places = damage(report);
+        if !places.is_empty() && !report.clean {
+            let again = damage(&self.check("once more")?);
+            places.retain(|place| again.contains(place));
+        }
+        Ok(places)
     }
 
     /// Writes messages, or counts them.
@@ -176,7 +191,7 @@ fn ids(report: &Report) -> Range<u64> {
     first..report.segments.last().map_or(first, |segment| segment.ids.end)
 }
 
-/// What is not as it should be, a line for each place.
+/// See [`Found::damage`].
 fn damage(report: &Report) -> Vec<String> {
     let mut places = Vec::new();
     if report.state_damaged {
@@ -232,7 +247,7 @@ impl Status {
             };
             endpoints.push((name, *committed, waiting, found.is_orphan(name)));
         }
-        let damaged = damage(&report).len();
+        let damaged = found.damage(&report)?.len();
         if self.json {
             let endpoints = endpoints.iter().map(|(name, cursor, (waiting, bytes), orphan)| {
                 json!({ "name": name, "cursor": cursor, "waiting": waiting, "waiting_bytes": bytes, "orphan": orphan })
@@ -295,7 +310,7 @@ impl Check {
     fn go(self) -> Result<ExitCode, End> {
         let found = self.place.find()?;
         let report = found.check("checking")?;
-        let places = damage(&report);
+        let places = found.damage(&report)?;
         let code = if places.is_empty() { ExitCode::SUCCESS } else { exit::partly() };
         if self.json {
             let files = report.segments.iter().map(|segment| {
