@@ -4,9 +4,9 @@
 mod program;
 mod stage;
 
-use program::{FILE, Program, request};
+use program::{FILE, Program};
 use socket2::{Domain, SockAddr, Socket, Type};
-use stage::{Directory, Running, eventually, message_of, number};
+use stage::{eventually, message_of, number};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -180,6 +180,18 @@ fn large(program: &Program) -> Books {
     ])
 }
 
+/// Each line is a refusal, and a refusal is much longer than the line was.
+fn many(program: &Program) -> Books {
+    const LINES: u64 = 100_000;
+    let body = b"x\n".repeat(LINES as usize);
+    let answer = program.post(&body);
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.len() < 64 * 1024, "an answer of {} bytes", answer.body.len());
+    let mut stream = connect_from(1, &program.place("tcp")).expect("it listens");
+    stream.write_all(&body).unwrap();
+    books(&[("http", "malformed", LINES), ("tcp", "malformed", LINES)])
+}
+
 /// Content that breaks careless code: what is JSON is kept byte for byte, and nothing of it reaches a terminal.
 fn odd(program: &Program) -> Books {
     let evil = r#"\u001b]0;owned\u0007\u001b[2J\u0000\u202egnp.exe\u2028\r\n<script>alert(1)</script>"#;
@@ -250,8 +262,6 @@ fn strangers(program: &Program) -> Books {
     let mut amid = publisher(&program.place("zmq"));
     amid.write_all(&frame(1000, b"{\"type\":\"amid\"")).unwrap();
     drop(amid);
-    let foreign = request(&program.place("http"), "POST /v1/messages", &[("Origin", "http://evil.example")], b"{}");
-    assert_eq!(foreign.expect("an answer").status, 403);
     books(&[("tcp", "malformed", 2), ("zmq", "truncated", 1)])
 }
 
@@ -297,10 +307,11 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
     let program = Program::start(FILE);
     let over = AtomicBool::default();
     let mut expected = Books::new();
-    let attacks: [(&str, fn(&Program) -> Books); 6] = [
+    let attacks: [(&str, fn(&Program) -> Books); 7] = [
         ("slow", slow),
         ("compressed", compressed),
         ("large", large),
+        ("many", many),
         ("odd", odd),
         ("datagrams", datagrams),
         ("strangers", strangers),
@@ -354,6 +365,7 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
         }
         assert_eq!(numbers, (0..served[&("http", "accepted")]).collect::<Vec<_>>(), "{kind}");
     }
+    assert_eq!(program.metric("metlog_turned_away_total{input=\"tcp\"}"), 700 - 64, "of one address");
     assert!(program.peak() <= 256 << 20, "{} bytes", program.peak());
     assert!(program.log().chars().all(|c| c == '\n' || !c.is_control()), "{}", program.log());
     let to = format!("http://{}", program.place("http"));
@@ -369,18 +381,11 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
 /// What never becomes a message is counted by the port.
 #[test]
 fn what_the_http_port_refuses_it_counts() {
-    let directory = Directory::new();
-    let text = format!(
-        "[router]\nhttp = '127.0.0.1:0'\ndata = '{}'\n[inputs.http]\n[endpoints.all]\ntype = 'null'\n",
-        directory.0.join("data").display()
-    );
-    let plan = metlog_router::config::from_toml("test.toml", &text).unwrap_or_else(|problems| panic!("{problems}"));
-    let running = Running::try_start(&plan).unwrap_or_else(|why| panic!("{why}"));
-    let at = format!("127.0.0.1:{}", running.port("http"));
-    let slow = connect_from(1, &at).expect("it listens");
-    let mut crowd: Vec<TcpStream> = (0..70).map(|_| connect_from(2, &at).expect("it listens")).collect();
+    let program = Program::start("[endpoints.all]\ntype = 'null'\n");
+    let at = program.place("http");
+    let crowd: Vec<TcpStream> = (0..70).map(|_| connect_from(2, &at).expect("it listens")).collect();
     let post = |headers: &[(&str, &str)], body: &[u8]| {
-        request(&at, "POST /v1/messages", headers, body).expect("an answer").status
+        program.request("POST /v1/messages", headers, body).expect("an answer").status
     };
     for (coding, bomb) in bombs() {
         assert_eq!(post(&[("Content-Encoding", coding)], &bomb), 413);
@@ -389,24 +394,27 @@ fn what_the_http_port_refuses_it_counts() {
     assert_eq!(post(&[("Content-Encoding", "gzip")], b"no gzip"), 400);
     assert_eq!(post(&[], &vec![b' '; 17 * MIB]), 413);
     assert_eq!(post(&[("Origin", "http://evil.example")], b"{}"), 403);
-    assert!(is_closed(slow));
-    crowd.clear();
-    let ports = running.router.ports.lock().unwrap();
-    let counters = ports.values().next().expect("one port");
-    let counted: BTreeMap<(&str, &str), u64> =
-        counters.all().map(|(name, label, count)| ((name, label), count)).collect();
-    for (what, expected) in [
-        (("bodies_refused", "bomb"), 3),
-        (("bodies_refused", "encoding"), 2),
-        (("bodies_refused", "too_large"), 1),
-        (("requests_refused", "origin"), 1),
-        (("connections_refused", "address"), 70 - 64),
-        (("panics", ""), 0),
+    let foreign = connect_from(1, &at).and_then(|mut stream| {
+        write!(stream, "POST /v1/messages HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).map(|_| text)
+    });
+    assert!(foreign.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 4")), "{foreign:?}");
+    assert!(crowd.into_iter().all(is_closed), "their time is up");
+    let count = |name: &str, reason: &str| {
+        program.metric(&format!("metlog_http_{name}_total{{port=\"http://{at}\",reason=\"{reason}\"}}"))
+    };
+    for (name, reason, expected) in [
+        ("bodies_refused", "bomb", 3),
+        ("bodies_refused", "encoding", 2),
+        ("bodies_refused", "too_large", 1),
+        ("requests_refused", "origin", 1),
+        ("requests_refused", "host", 1),
+        ("connections_refused", "address", 70 - 64),
+        ("timeouts", "header", 64),
     ] {
-        assert_eq!(counted[&what], expected, "{what:?} of {counted:?}");
+        assert_eq!(count(name, reason), expected, "{name} {reason}");
     }
-    assert!(counted[&("timeouts", "header")] >= 1, "{counted:?}");
-    drop(ports);
-    assert_eq!(running.balanced().inputs["http"].counts.received, 0);
-    running.stop();
+    assert_eq!(program.metric("metlog_received_total{input=\"http\"}"), 0);
+    program.stop();
 }

@@ -29,7 +29,7 @@ pub struct Appended {
 /// So many ids are reserved at a time: they can be given out without the state being saved.
 pub(crate) const RESERVE: u64 = 1 << 22;
 /// Unsynced bytes that start a sync; at four times as many, appending waits for it. They are all in memory.
-const UNSYNCED: u64 = 8 << 20;
+const UNSYNCED: u64 = 4 << 20;
 /// The free space of the disk is asked for again after so many bytes.
 const FREE_EVERY: u64 = 8 << 20;
 
