@@ -43,7 +43,8 @@ fn of_router() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn every_folder_is_linked_and_every_name_is_there_once() {
     let on_disk: BTreeSet<String> = folders().iter().flat_map(|folder| examples(folder)).collect();
-    let linked: BTreeSet<String> = of_client().into_iter().chain(of_router()).map(|(_, example)| example.to_owned()).collect();
+    let linked: BTreeSet<String> =
+        of_client().into_iter().chain(of_router()).map(|(_, example)| example.to_owned()).collect();
     let astray: Vec<&String> = on_disk.symmetric_difference(&linked).collect();
     assert!(astray.is_empty(), "in a folder and not in the registry, or the other way round: {astray:#?}");
     let names: Vec<&str> = of_client().into_iter().map(|(name, _)| name).collect();

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let without = |out: u8| closed.iter().filter(|(which, _)| *which != out).cloned().collect::<Vec<_>>();
     write("without-state", 1, &without(0))?;
     write("without-first", 1, &without(1))?;
-    write("state-alone", 1, &closed.get(..1).unwrap_or_default().to_vec())?;
+    write("state-alone", 1, closed.get(..1).unwrap_or_default())?;
     let mut mixed = closed.clone();
     mixed.iter_mut().filter(|(which, _)| *which > 0).for_each(|(which, _)| *which = 3 - *which);
     write("mixed-up", 1, &mixed)?;
@@ -38,8 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A file: which one, and what is in it.
+type File = (u8, Vec<u8>);
+
 /// The state and two segments, numbered as in the inputs.
-fn planted(close: bool) -> Result<Vec<(u8, Vec<u8>)>, Box<dyn Error>> {
+fn planted(close: bool) -> Result<Vec<File>, Box<dyn Error>> {
     let fs = Simulated::new();
     let options = Options { segment_bytes: 1100, window_bytes: 600, free_floor: 0, ..Options::default() };
     let (spool, _) = Spool::open(fs.clone(), options)?;
@@ -70,7 +73,11 @@ fn planted(close: bool) -> Result<Vec<(u8, Vec<u8>)>, Box<dyn Error>> {
             }
             name => {
                 println!("{name}: {} bytes", content.len());
-                let first: u64 = name.strip_prefix("seg-").and_then(|name| name.strip_suffix(".mls")).ok_or("a stranger")?.parse()?;
+                let first: u64 = name
+                    .strip_prefix("seg-")
+                    .and_then(|name| name.strip_suffix(".mls"))
+                    .ok_or("a stranger")?
+                    .parse()?;
                 1 + (first - 1) / 6
             }
         };

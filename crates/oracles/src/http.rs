@@ -17,13 +17,11 @@ use tokio::runtime::{Builder, Runtime};
 pub fn http_pieces(data: &[u8]) {
     let mut all = Vec::new();
     let mut unfinished = false;
-    pieces(data, |piece| {
-        match piece {
-            Piece::Message(bytes) => all.push(bytes),
-            Piece::Unfinished(bytes) => {
-                unfinished = true;
-                all.push(bytes);
-            }
+    pieces(data, |piece| match piece {
+        Piece::Message(bytes) => all.push(bytes),
+        Piece::Unfinished(bytes) => {
+            unfinished = true;
+            all.push(bytes);
         }
     });
     in_order(data, &all);

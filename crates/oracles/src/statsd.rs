@@ -85,8 +85,10 @@ fn is_sound(line: &str, tags: Tags) -> bool {
     let pairs = |text: &str, between: char, equals: char| {
         text.split(between).all(|pair| pair.split_once(equals).is_some_and(|(key, value)| word(key) && word(value)))
     };
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte)) && {
-        text.parse::<f64>().is_ok_and(f64::is_finite)
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte)) && {
+            text.parse::<f64>().is_ok_and(f64::is_finite)
+        }
     };
     let (line, suffix) = line.split_once("|#").map_or((line, None), |(line, tags)| (line, Some(tags)));
     if suffix.is_some_and(|suffix| tags != Tags::Dogstatsd || !pairs(suffix, ',', ':')) {

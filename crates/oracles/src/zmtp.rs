@@ -3,13 +3,7 @@
 //! The first byte of an input says what we are, the second how what the peer says is torn.
 
 use crate::{choices, shown, tears};
-
-/// The protocol by itself: over a socket it could not be told which read brought what.
-#[path = "../../../plugins/zmq/src/session.rs"]
-#[allow(dead_code)]
-mod session;
-
-use session::{Role, Session, Violation};
+use metlog_zmq::session::{Role, Session, Violation};
 
 /// The largest frame.
 const LIMIT: usize = 512;

@@ -39,7 +39,8 @@ fn every_oracle_has_stored_inputs_and_a_target() {
         assert!((5..=40).contains(&stored(name).len()), "{name}: some inputs, not a heap of them");
     }
     let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
-    let targets: BTreeSet<String> = names(&targets).iter().filter_map(|file| file.strip_suffix(".rs")).map(str::to_owned).collect();
+    let targets: BTreeSet<String> =
+        names(&targets).iter().filter_map(|file| file.strip_suffix(".rs")).map(str::to_owned).collect();
     assert_eq!(targets, oracles);
 }
 

@@ -307,7 +307,8 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
     let program = Program::start(FILE);
     let over = AtomicBool::default();
     let mut expected = Books::new();
-    let attacks: [(&str, fn(&Program) -> Books); 7] = [
+    type Attack = fn(&Program) -> Books;
+    let attacks: [(&str, Attack); 7] = [
         ("slow", slow),
         ("compressed", compressed),
         ("large", large),

@@ -30,7 +30,7 @@ const IS_COMMAND: u8 = 4;
 
 /// What we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// Takes what is published under these prefixes.
     Sub(Vec<Vec<u8>>),
     /// Takes what is pushed.
@@ -69,7 +69,7 @@ impl Role {
 
 /// Why a peer cannot be listened to any longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Violation {
+pub enum Violation {
     /// It announced a frame of so many bytes.
     TooLarge(u64),
     /// It does not speak as it should; how, for people.
@@ -98,7 +98,7 @@ enum Stage {
 
 /// What one peer has said so far.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     role: Role,
     limit: usize,
     stage: Stage,

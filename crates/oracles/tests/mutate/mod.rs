@@ -10,11 +10,63 @@ const DESCENDANTS: usize = 64;
 
 /// What means something to one decoder or another.
 const WORDS: [&[u8]; 58] = [
-    b"{", b"}", b"[", b"]", b"\"", b"\\", b",", b":", b"\n", b"\r\n", b" ", b"\t", b"\0", b"\x7f", b"\xff", b"\xc3", b"\x1b[2J",
-    b"null", b"true", b"NaN", b"-Infinity", b"-0", b"1e999", b"-1e-999", b"0.5", b"01", b"18446744073709551616",
-    b"9223372036854775808", b"99999999999999999999999999999999999999999", b"\\u0000", b"\\ud83e", b"\\udd80", b"\\u0022",
-    b"\\u000a", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"\xf0\x9f\xa6\x80", b"..", b"../", b"/", b"{type}", b"{logger}", b"${",
-    b"${HOST:-x}", b"%(", b"|", b"|@0.1", b"|#", b";", b"=", b"@", b"#", b"'", b"\"\"\"", b"[a.b]\n", b"\x04PING", b"\x05READY",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b"\\",
+    b",",
+    b":",
+    b"\n",
+    b"\r\n",
+    b" ",
+    b"\t",
+    b"\0",
+    b"\x7f",
+    b"\xff",
+    b"\xc3",
+    b"\x1b[2J",
+    b"null",
+    b"true",
+    b"NaN",
+    b"-Infinity",
+    b"-0",
+    b"1e999",
+    b"-1e-999",
+    b"0.5",
+    b"01",
+    b"18446744073709551616",
+    b"9223372036854775808",
+    b"99999999999999999999999999999999999999999",
+    b"\\u0000",
+    b"\\ud83e",
+    b"\\udd80",
+    b"\\u0022",
+    b"\\u000a",
+    b"\xe2\x80\xa8",
+    b"\xef\xbb\xbf",
+    b"\xf0\x9f\xa6\x80",
+    b"..",
+    b"../",
+    b"/",
+    b"{type}",
+    b"{logger}",
+    b"${",
+    b"${HOST:-x}",
+    b"%(",
+    b"|",
+    b"|@0.1",
+    b"|#",
+    b";",
+    b"=",
+    b"@",
+    b"#",
+    b"'",
+    b"\"\"\"",
+    b"[a.b]\n",
+    b"\x04PING",
+    b"\x05READY",
     b"\x28\xb5\x2f\xfd",
 ];
 
@@ -52,7 +104,8 @@ impl Mutator {
     }
 
     fn some(&mut self) -> &[u8] {
-        let from = if self.descendants.is_empty() || self.random.u8(..) < 192 { &self.stored } else { &self.descendants };
+        let from =
+            if self.descendants.is_empty() || self.random.u8(..) < 192 { &self.stored } else { &self.descendants };
         &from[self.random.usize(..from.len())]
     }
 
@@ -119,7 +172,11 @@ impl Mutator {
     fn line(&mut self, input: &mut Vec<u8>) {
         let mut lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
         let (from, to) = (self.random.usize(..lines.len()), self.random.usize(..lines.len()));
-        if self.random.bool() { lines.swap(from, to) } else { lines.insert(to, lines[from]) }
+        if self.random.bool() {
+            lines.swap(from, to)
+        } else {
+            lines.insert(to, lines[from])
+        }
         *input = lines.join(&b'\n');
     }
 }

@@ -37,7 +37,7 @@ impl Load {
         for at in 0..DIFFERENT {
             let start = load.text.len();
             let (kind, severity) = shape(at);
-            let words = "connection from 10.0.3.17 to the session store was slow again and is watched now ".repeat(1);
+            let words = "connection from 10.0.3.17 to the session store was slow again and is watched now ";
             let payload = match kind {
                 "oldstyle" => format!("\"{} {}\"", words.trim_end(), "x".repeat(at % 40)),
                 _ => format!("\"{}\"", at % 90 + 1),
