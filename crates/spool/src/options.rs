@@ -19,6 +19,9 @@ pub struct Options {
     pub keep: Duration,
     /// When messages are on disk.
     pub sync: Sync,
+    /// The first id of a spool that begins; 1. A number that grows with the time keeps ids from coming back when
+    /// somebody deletes a spool and starts another, for whoever knows messages by their ids.
+    pub first_id: u64,
 }
 
 impl Default for Options {
@@ -30,6 +33,7 @@ impl Default for Options {
             window_bytes: 8 << 20,
             keep: Duration::ZERO,
             sync: Sync::Ack,
+            first_id: 1,
         }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn open<F: Fs>(fs: F, options: Options) -> Result<(Core<F>, Recovery)
     opening.drop_empty();
     let slots = opening.slots();
     opening.look_through(&slots);
-    let mut view = opening.view(slots, highest);
+    let mut view = opening.view(slots, highest, if opening.recovery.fresh { options.first_id } else { 1 });
     opening.sync();
     let recovery = opening.recovery;
     view.moved = true;
@@ -191,11 +191,11 @@ impl<F: Fs> Opening<'_, F> {
         }
     }
 
-    fn view(&mut self, mut slots: Slots, highest: u64) -> View<F> {
+    fn view(&mut self, mut slots: Slots, highest: u64, begin: u64) -> View<F> {
         let (bases, mut renumbered) = self.bases();
         // The end of the last file, too, is where its frames end, unless somebody had said so.
         renumbered.push(!self.recovery.clean);
-        let (mut totals, mut content_end) = self.known.map_or((NONE, 1), |state| (state.totals, state.content_end));
+        let (mut totals, mut content_end) = self.known.map_or((NONE, begin), |state| (state.totals, state.content_end));
         let mut placed = Vec::new();
         let files = std::mem::take(&mut self.files);
         let scans = std::mem::take(&mut self.scans);
