@@ -9,7 +9,7 @@ use metlog_message::{Fields, Message, Severity, Value};
 
 /// Reads a line of a batch. The error is a reason to refuse that message.
 pub fn message(line: &[u8]) -> Result<Message, String> {
-    wire::read(line, &Limits::default()).map(|read| read.message).map_err(|refusal| refusal.to_string())
+    wire::read(line, &Limits::NONE).map(|read| read.message).map_err(|refusal| refusal.to_string())
 }
 
 /// A value as JSON text.

@@ -1,10 +1,10 @@
 //! What metlog's HTTP plugins share. No plugin is named here.
 //!
 //! - feature `client`: [`client`], one HTTP/1.1 connection to one address, with TLS, compression, time limits and an
-//!   exact verdict on every answer; [`delivery`], which gets a batch through although the peer refuses some of it;
-//!   [`event`], the small steps every mapping of a message to somebody's event needs
+//!   exact verdict on every answer; [`delivery`], which gets a batch through although the peer refuses some of it
 //! - feature `server`: [`server`], which serves routes and bounds connections, heads, bodies and what they expand to; the
 //!   contract of dialects, other people's HTTP interfaces served by the router
+//! - with either: [`event`], the small steps every mapping of a message to somebody's event needs
 //!
 //! An application that only sends builds no server: the features are separate and none is on by default.
 
@@ -12,7 +12,7 @@
 pub mod client;
 #[cfg(feature = "client")]
 pub mod delivery;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub mod event;
 #[cfg(feature = "server")]
 pub mod server;

@@ -42,8 +42,15 @@ pub fn scan<'a>(text: &'a [u8], limits: &Limits) -> Result<Head<'a>, NotStrict> 
         return Err(NotStrict);
     }
     let text = std::str::from_utf8(text).map_err(|_| NotStrict)?;
-    let mut scanner =
-        Scanner { text, bytes: text.as_bytes(), at: 0, values: limits.values, depth: limits.safe_depth() };
+    let mut scanner = Scanner {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        values: limits.values,
+        depth: limits.safe_depth(),
+        names: limits.names,
+        name: limits.name.saturating_add(2),
+    };
     scanner.message().ok_or(NotStrict)
 }
 
@@ -104,6 +111,10 @@ struct Scanner<'a> {
     at: usize,
     values: usize,
     depth: usize,
+    /// In one object.
+    names: usize,
+    /// With its quotes.
+    name: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -114,8 +125,11 @@ impl<'a> Scanner<'a> {
         self.take(b'{')?;
         self.blanks();
         let mut found = Found::default();
+        let mut names = self.names;
         loop {
+            let start = self.at;
             let key = self.text()?;
+            self.name(start, &mut names)?;
             self.colon()?;
             self.entry(&key, &mut found)?;
             if !self.more(b'}')? {
@@ -241,11 +255,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// After a name that began there: whether it may be so long, and be there at all.
+    #[inline(always)]
+    fn name(&self, start: usize, left: &mut usize) -> Option<()> {
+        *left = left.checked_sub(1)?;
+        (self.at - start <= self.name).then_some(())
+    }
+
     fn object(&mut self) -> Option<()> {
         self.open()?;
         if self.take(b'}').is_none() {
+            let mut names = self.names;
             loop {
+                let start = self.at;
                 self.string()?;
+                self.name(start, &mut names)?;
                 self.colon()?;
                 self.value()?;
                 if !self.more(b'}')? {

@@ -7,7 +7,7 @@ mod stream;
 mod write;
 
 pub(crate) use json::{in_range, unescaped};
-pub use read::{Read, read, read_value};
+pub use read::{Read, read, read_value, read_value_within};
 pub use split::{Piece, Splitter};
 use std::fmt;
 pub use stream::{Cut, Stream};
@@ -41,9 +41,17 @@ pub struct Limits {
     pub depth: usize,
     /// Values in it, all depths together.
     pub values: usize,
+    /// Names in one object.
+    pub names: usize,
+    /// Bytes of a name, as it is written.
+    pub name: usize,
 }
 
 impl Limits {
+    /// None but the depth, for what has been let in already.
+    pub const NONE: Limits =
+        Limits { bytes: usize::MAX, depth: 128, values: usize::MAX, names: usize::MAX, name: usize::MAX };
+
     /// The depth that is safe on a thread with little stack.
     pub(crate) fn safe_depth(&self) -> usize {
         self.depth.min(128)
@@ -52,7 +60,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { bytes: 1024 * 1024, depth: 32, values: 65_536 }
+        Limits { bytes: 1024 * 1024, depth: 32, values: 65_536, names: 256, name: 128 }
     }
 }
 
@@ -142,6 +150,20 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
+    /// More names in one object than the limit.
+    TooManyNames {
+        /// The byte at which.
+        at: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A name longer than the limit.
+    LongName {
+        /// The byte at which it begins.
+        at: usize,
+        /// How many bytes it may have.
+        limit: usize,
+    },
     /// Not JSON.
     Syntax {
         /// The byte at which.
@@ -165,6 +187,10 @@ impl fmt::Display for Refusal {
                 write!(f, "byte {at}: nested too deep, at most {limit} levels are allowed")
             }
             Refusal::TooManyValues { limit } => write!(f, "too many values, at most {limit} are allowed"),
+            Refusal::TooManyNames { at, limit } => {
+                write!(f, "byte {at}: too many names in one object, at most {limit} are allowed")
+            }
+            Refusal::LongName { at, limit } => write!(f, "byte {at}: a name is longer than {limit} bytes"),
             Refusal::Syntax { at, expected } => write!(f, "byte {at}: expected {expected}"),
             Refusal::NotAnObject => f.write_str("expected an object with a `type`"),
             Refusal::NoType => f.write_str("`type` is missing, or is not a text"),

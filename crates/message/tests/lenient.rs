@@ -225,6 +225,41 @@ fn what_is_no_message_is_refused_with_a_reason_and_a_place() {
 }
 
 #[test]
+fn names_are_limited_in_length_and_number_wherever_they_stand() {
+    let object = |names: usize, length: usize| {
+        let member = |at: usize| format!("\"{at:0>length$}\":1");
+        format!("{{{}}}", (0..names).map(member).collect::<Vec<_>>().join(","))
+    };
+    let inside = |place: &str, object: &str| match place {
+        "fields" => format!(
+            "{{\"type\":\"t\",\"timestamp\":\"2026-11-21T08:00:00.000000Z\",\"logger\":\"\",\"severity\":6,\
+                             \"payload\":\"\",\"fields\":{object}}}"
+        ),
+        "deep" => format!("{{\"type\":\"t\",{BASE},\"x\":[{object}]}}"),
+        _ => format!("{{\"type\":\"t\",{BASE},{}", object.trim_start_matches('{')),
+    };
+    let limits = Limits::default();
+    for place in ["fields", "deep", "envelope"] {
+        let taken = if place == "envelope" { 6 } else { 0 };
+        let fits = inside(place, &object(256 - taken, 128));
+        assert!(
+            head::scan(fits.as_bytes(), &limits).is_ok() && wire::read(fits.as_bytes(), &limits).is_ok(),
+            "{place}"
+        );
+        let many = inside(place, &object(257 - taken, 128));
+        let refused = wire::read(many.as_bytes(), &limits);
+        assert!(matches!(refused, Err(Refusal::TooManyNames { limit: 256, .. })), "{place}: {refused:?}");
+        let long = inside(place, &object(1, 129));
+        let refused = wire::read(long.as_bytes(), &limits);
+        assert!(matches!(refused, Err(Refusal::LongName { limit: 128, .. })), "{place}: {refused:?}");
+        for text in [many, long] {
+            assert!(head::scan(text.as_bytes(), &limits).is_err(), "{place}");
+            assert!(head::scan(text.as_bytes(), &Limits::NONE).is_ok(), "{place}: {text}");
+        }
+    }
+}
+
+#[test]
 fn depth_is_safe_on_little_stack_whatever_the_limit_says() {
     let limits = Limits { depth: usize::MAX, ..Limits::default() };
     let nested =
@@ -247,7 +282,7 @@ fn depth_is_safe_on_little_stack_whatever_the_limit_says() {
 
 #[test]
 fn many_equal_names_cost_no_more_than_many_others() {
-    let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+    let limits = Limits::NONE;
     let members: Vec<String> = (0..200_000).map(|number| format!("\"a{}\":{number}", number % 100_000)).collect();
     let text = format!("{{\"type\":\"t\",{BASE},{}}}", members.join(","));
     let read = wire::read(text.as_bytes(), &limits).expect("understood");

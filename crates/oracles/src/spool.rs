@@ -34,9 +34,6 @@ pub fn spool(data: &[u8]) {
         fs.set_content(&name, &content);
     }
     let names = if flags & 2 == 0 { ["files", "pager"] } else { ["files", "other"] };
-    if std::env::var_os("DBG").is_some() {
-        eprintln!("{:?}", metlog_spool::tools::examine(&fs, &mut |_, _| {}));
-    }
     let Some(first) = visit(&fs, names, None) else { return };
     let fs = fs.kill();
     let second = visit(&fs, names, Some(first)).expect("it has been open before");

@@ -5,7 +5,7 @@ use metlog_message::wire::{self, Limits};
 use metlog_message::{Message, Value};
 
 /// What is written may be longer than what was read: escapes, and keys that stood for themselves by default.
-const WIDE: Limits = Limits { bytes: 64 << 20, depth: 128, values: 1 << 20 };
+const WIDE: Limits = Limits { bytes: 64 << 20, depth: 128, values: 1 << 20, names: 1 << 20, name: 1 << 20 };
 
 /// What can be read can be written: strictly, on one line without a control character, and to the same message.
 pub fn message(data: &[u8]) {

@@ -156,13 +156,13 @@ replays! {
     field_path: 20_000
     file_path: 20_000
     head: 20_000
-    http_body: 20_000
+    http_body: 5_000
     http_pieces: 20_000
     message: 20_000
     settings_ini: 20_000
-    settings_toml: 20_000
+    settings_toml: 8_000
     splitter: 20_000
-    spool: 20_000
+    spool: 300
     statsd: 20_000
     stream: 20_000
     udp: 20_000

@@ -34,7 +34,7 @@ pub struct Facts {
 impl Facts {
     /// Of a message's bytes; none if they are no message, which the router does not deliver.
     pub fn of(raw: &[u8], with_words: bool) -> Option<Self> {
-        let message = wire::read(raw, &Limits::default()).ok()?.message;
+        let message = wire::read(raw, &Limits::NONE).ok()?.message;
         let words = if with_words { crate::words::of_payload(&message.payload) } else { Vec::new() };
         Some(Facts {
             id: id_of(&message.fields).map(str::to_owned),

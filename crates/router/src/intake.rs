@@ -205,7 +205,9 @@ impl Door {
                 let reason = match refusal {
                     wire::Refusal::TooLarge { .. }
                     | wire::Refusal::TooDeep { .. }
-                    | wire::Refusal::TooManyValues { .. } => Reason::TooLarge,
+                    | wire::Refusal::TooManyValues { .. }
+                    | wire::Refusal::TooManyNames { .. }
+                    | wire::Refusal::LongName { .. } => Reason::TooLarge,
                     _ => Reason::Malformed,
                 };
                 self.reject(message, reason, refusal.to_string());

@@ -95,6 +95,11 @@ impl House {
         assert_eq!(said.code, Some(0), "{}", said.err);
         serde_json::from_str(&said.out).unwrap()
     }
+
+    /// The id of the message of this number, while the first one is still there.
+    fn id(&self, number: u64) -> u64 {
+        self.status()["oldest_id"].as_u64().unwrap() + number - 1
+    }
 }
 
 fn spool(arguments: &[&str]) -> Said {
@@ -155,8 +160,6 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// A message's id is its number: ids begin with 1.
-///
 /// A spool with 600 messages nobody could deliver, closed.
 fn left_behind() -> (House, Vec<String>) {
     let house = House::new(&format!("{DEAD}{ALIVE}"));
@@ -176,17 +179,22 @@ fn a_whole_spool_is_told_of_and_exported_and_left_as_it_is() {
         (&status["messages"], &status["closed"], &status["damaged_places"]),
         (&600.into(), &true.into(), &0.into())
     );
-    assert_eq!((&status["oldest_id"], &status["next_id"]), (&1.into(), &601.into()));
+    let [first, hundredth, last, next] = [1, 100, 250, 601].map(|number| house.id(number));
+    assert!(first > 1_000_000_000_000_000, "no spool before this one has given {first} to a message");
+    assert_eq!((&status["oldest_id"], &status["next_id"]), (&first.into(), &next.into()));
     assert!(status["segments"].as_u64().unwrap() > 3 && status["bytes"].as_u64().unwrap() > 60_000, "{status}");
     let endpoint =
         |name: &str| status["endpoints"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
     let (dead, alive) = (endpoint("dead"), endpoint("alive"));
     let length: usize = sent.iter().map(|line| line.len() + 1).sum();
-    assert_eq!((&dead["cursor"], &dead["waiting"], &dead["waiting_bytes"]), (&1.into(), &600.into(), &length.into()));
-    assert_eq!((&alive["cursor"], &alive["waiting"], &alive["orphan"]), (&601.into(), &0.into(), &false.into()));
+    assert_eq!(
+        (&dead["cursor"], &dead["waiting"], &dead["waiting_bytes"]),
+        (&first.into(), &600.into(), &length.into())
+    );
+    assert_eq!((&alive["cursor"], &alive["waiting"], &alive["orphan"]), (&next.into(), &0.into(), &false.into()));
     let table = house.spool(&["status"]);
     assert!(
-        table.out.contains("600 messages, the oldest has id 1") && table.err.is_empty(),
+        table.out.contains(&format!("600 messages, the oldest has id {first}")) && table.err.is_empty(),
         "{}{}",
         table.out,
         table.err
@@ -199,7 +207,8 @@ fn a_whole_spool_is_told_of_and_exported_and_left_as_it_is() {
     let export = house.spool(&["export"]);
     assert_eq!((export.code, lines(&export.out)), (Some(0), sent.clone()), "as it was sent");
     assert_eq!(export.err, "600 messages\n");
-    let part = house.spool(&["export", "--endpoint", "dead", "--from", "100", "--to", "250"]);
+    let (from, to) = (hundredth.to_string(), last.to_string());
+    let part = house.spool(&["export", "--endpoint", "dead", "--from", &from, "--to", &to]);
     assert_eq!(lines(&part.out), sent[99..249]);
     let data = house.data().display().to_string();
     assert_eq!(lines(&spool(&["export", "--data", &data]).out), sent, "without a configuration");
@@ -259,7 +268,11 @@ fn beside_a_running_router_one_can_look_and_change_nothing() {
         assert!(said.err.contains(&format!("belongs to process {pid}: stop that")), "{}", said.err);
     }
     house.send(&messages(201..211));
-    assert_eq!(lines(&house.spool(&["export", "--from", "201"]).out), messages(201..211), "it goes on");
+    assert_eq!(
+        lines(&house.spool(&["export", "--from", &house.id(201).to_string()]).out),
+        messages(201..211),
+        "it goes on"
+    );
     running.stop();
 }
 
@@ -390,19 +403,22 @@ fn what_was_delivered_is_delivered_again() {
     let sent: Vec<String> = (1..101).map(numbered).collect();
     house.send(&sent);
     eventually("delivered", || arrived().len() == 100);
-    eventually("settled", || house.status()["endpoints"][0]["cursor"] == 101);
+    let [tenth, twentieth, next] = [10, 20, 101].map(|number| house.id(number).to_string());
+    eventually("settled", || house.status()["endpoints"][0]["cursor"].to_string() == next);
 
-    let plan = house.spool(&["replay", "--endpoint", "out", "--from", "10", "--to", "20"]);
+    let part = ["replay", "--endpoint", "out", "--from", &tenth, "--to", &twentieth];
+    let plan = house.spool(&part);
     assert_eq!(plan.code, Some(0), "{}", plan.err);
     assert!(
-        plan.out.starts_with("10 messages, ") && plan.out.contains("ids 10 to 19, would be sent to http://127.0.0.1:"),
+        plan.out.starts_with("10 messages, ")
+            && plan.out.contains(&format!("ids {tenth} to {}, would be sent to http://127.0.0.1:", house.id(19))),
         "{}",
         plan.out
     );
     assert!(plan.out.contains("filters judge them again"), "{}", plan.out);
     assert_eq!(house.status()["messages"], 100, "a plan is no deed");
 
-    let done = house.spool(&["replay", "--endpoint", "out", "--from", "10", "--to", "20", "--apply"]);
+    let done = house.spool(&[&part[..], &["--apply"]].concat());
     assert_eq!(done.code, Some(0), "{}", done.err);
     assert!(done.out.starts_with("10 messages, ") && done.out.ends_with("; 0 were refused\n"), "{}", done.out);
     eventually("again", || arrived().len() == 110);
@@ -414,7 +430,7 @@ fn what_was_delivered_is_delivered_again() {
     );
 
     let recent =
-        house.spool(&["replay", "--endpoint", "out", "--to", "101", "--since", "1h", "--skip", "15", "--apply"]);
+        house.spool(&["replay", "--endpoint", "out", "--to", &next, "--since", "1h", "--skip", "15", "--apply"]);
     assert_eq!(recent.code, Some(0), "{}", recent.err);
     eventually("the recent ones", || arrived().len() == 136);
     assert_eq!(arrived()[110..].iter().map(|line| number(line)).collect::<Vec<_>>(), (75..101).collect::<Vec<_>>());

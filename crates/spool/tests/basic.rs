@@ -46,6 +46,19 @@ fn what_is_appended_is_read_committed_and_still_known_after_a_restart() {
 }
 
 #[test]
+fn ids_begin_where_they_are_told_to_in_a_new_spool_alone() {
+    let place = Place::new("first-id");
+    let from = |first_id| open(place.disk(), Options { first_id, ..small() });
+    let (spool, _) = from(5_000);
+    assert_eq!(append(&spool, &[("m", 1)]).unwrap(), 5_000);
+    spool.close();
+    drop(spool);
+    let (spool, _) = from(9_000);
+    assert_eq!(append(&spool, &[("m", 1)]).unwrap(), 5_001, "the same spool goes on");
+    spool.close();
+}
+
+#[test]
 fn the_directory_is_ours_alone() {
     let place = Place::new("alone");
     let disk = place.disk();

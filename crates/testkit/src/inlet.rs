@@ -36,6 +36,8 @@ pub struct Seen {
     pub forgotten: u64,
     /// Inlets made by [`Inlet::another`].
     pub others: u64,
+    /// Peers turned away, told with [`Inlet::turned_away`].
+    pub turned_away: u64,
 }
 
 /// Something that was refused.
@@ -191,6 +193,10 @@ impl Intake for Way {
 
     fn lost(&mut self, count: u64) {
         self.recorder.state().seen.lost += count;
+    }
+
+    fn turned_away(&mut self) {
+        self.recorder.state().seen.turned_away += 1;
     }
 
     fn commit(&mut self) -> Result<Receipt, Full> {

@@ -67,7 +67,7 @@ impl Capture {
 
     /// The messages, oldest first. One that is nested deeper than any receiver reads is among the lines only.
     pub fn messages(&self) -> Vec<Message> {
-        let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+        let limits = Limits::NONE;
         self.lines().iter().filter_map(|line| Some(wire::read(line, &limits).ok()?.message)).collect()
     }
 

@@ -22,7 +22,7 @@ pub enum Format {
 impl Format {
     /// Appends a message as it stands in the file, newline included.
     pub(crate) fn write(self, message: &[u8], out: &mut Vec<u8>) {
-        let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+        let limits = Limits::NONE;
         let read = || wire::read(message, &limits).map(|read| read.message);
         match self {
             Format::Json => out.extend_from_slice(message),

@@ -165,7 +165,7 @@ impl Sorted {
 
     /// The path of a message's file.
     fn render(&mut self, line: &[u8]) -> Result<(), String> {
-        let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+        let limits = Limits::NONE;
         if let Ok(head) = head::scan(line, &limits) {
             let (severity, timestamp) = (head.severity, head.timestamp);
             self.fill(&Values { kind: &head.kind, logger: &head.logger, severity, timestamp });

@@ -13,9 +13,10 @@ use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Inlet, Reason, Receipt, inventory};
 use serde::Deserialize;
 
-/// Rejected messages that an answer names. Each is among the dead letters with its bytes, so this loses nothing, and a
-/// body of a million line ends must not be answered with a hundred megabytes.
-const NAMED: usize = 100;
+/// Rejected messages that an answer names: as many as our own sender puts into one request, so that it never takes one
+/// for delivered. Each is among the dead letters with its bytes, and a body of a million line ends must not be answered
+/// with a hundred megabytes.
+const NAMED: usize = 4096;
 
 /// Settings: none of its own.
 #[derive(Debug, Clone, Default, Deserialize)]

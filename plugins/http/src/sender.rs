@@ -106,6 +106,7 @@ impl Configured for HttpSender {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
+        config.connection.check()?;
         plan(config).map(drop)
     }
 

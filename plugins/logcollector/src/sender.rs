@@ -161,6 +161,7 @@ impl Configured for LogCollectorSender {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
+        config.connection.check()?;
         plan(config, &Environment::process()).map(drop)
     }
 

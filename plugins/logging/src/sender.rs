@@ -29,7 +29,7 @@ pub struct LoggingSender(Config);
 
 impl LoggingSender {
     fn log(&self, line: &[u8]) {
-        let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+        let limits = Limits::NONE;
         let target = if self.0.logger_name.is_empty() { "metlog" } else { &self.0.logger_name };
         let Ok(read) = wire::read(line, &limits) else {
             // Nested too deep to be told its type: shown whole rather than lost.

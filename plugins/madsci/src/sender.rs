@@ -87,6 +87,7 @@ impl Configured for MadsciSender {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
+        config.connection.check()?;
         address(config, &Environment::process()).map(drop)
     }
 

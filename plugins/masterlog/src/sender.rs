@@ -169,6 +169,7 @@ impl Configured for MasterLogSender {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
+        config.connection.check()?;
         Plan::of(config, &Environment::process()).map(drop)
     }
 

@@ -31,7 +31,7 @@ pub struct Metric {
 impl Metric {
     /// Becomes what a message counts. The error says why it counts nothing.
     pub fn read(&mut self, message: &[u8], naming: &Naming) -> Result<Kind, String> {
-        let limits = wire::Limits::default();
+        let limits = wire::Limits::NONE;
         if let Ok(head) = head::scan(message, &limits) {
             return self.take(&head, message, naming);
         }

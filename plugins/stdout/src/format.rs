@@ -57,7 +57,7 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
 
 /// None for what is nested too deep to be read; it is written as it is, one line in any case.
 fn decode(message: &[u8]) -> Option<Message> {
-    let limits = Limits { bytes: usize::MAX, values: usize::MAX, ..Limits::default() };
+    let limits = Limits::NONE;
     Some(wire::read(message, &limits).ok()?.message)
 }
 

@@ -175,6 +175,7 @@ impl Configured for VictoriaLogsEndpoint {
     type Config = EndpointConfig;
 
     fn check(config: &EndpointConfig) -> Result<(), String> {
+        config.connection.check()?;
         server(config)?.address().map(drop)
     }
 

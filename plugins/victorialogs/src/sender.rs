@@ -145,6 +145,7 @@ impl Configured for VictoriaLogsSender {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
+        config.connection.check()?;
         server(config)?.address().map(drop)
     }
 

@@ -177,7 +177,13 @@ impl<T: Io> Connection<T> {
 
     /// A message that did not come whole was received all the same.
     fn account(&mut self, end: Option<End>) {
-        let (Some(inlet), true) = (&mut self.inlet, self.session.is_open()) else { return };
+        let Some(inlet) = &mut self.inlet else { return };
+        if !self.session.is_open() {
+            if matches!(end, Some(End::Stalled | End::Violation(_))) {
+                inlet.turned_away();
+            }
+            return;
+        }
         let part = self.session.unfinished();
         match end {
             Some(End::Violation(Violation::TooLarge(length))) => {

@@ -152,7 +152,7 @@ fn is_abandoned(path: &std::path::Path) -> bool {
 }
 
 impl Reception {
-    async fn run(self, listener: impl Accept, stop: Stop) {
+    async fn run(mut self, listener: impl Accept, stop: Stop) {
         let mut connections = JoinSet::new();
         let mut stopped = pin!(stop.stopped());
         loop {
@@ -169,14 +169,17 @@ impl Reception {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Whoever is not admitted is simply dropped: it comes again by itself.
-    fn admit<T: Io + 'static>(&self, io: T, from: Option<IpAddr>, connections: &mut JoinSet<()>, stop: &Stop) {
-        self.roster.admit(from, |seat| {
+    /// Whoever is not admitted is counted and dropped: it comes again by itself.
+    fn admit<T: Io + 'static>(&mut self, io: T, from: Option<IpAddr>, connections: &mut JoinSet<()>, stop: &Stop) {
+        let admitted = self.roster.admit(from, |seat| {
             let session = Session::new(self.role.clone(), self.limit);
             let inlet = self.inlet.as_ref().map(Inlet::another);
             let passes = Arc::clone(&self.passes);
             connections.spawn(Connection { io, session, inlet, seat, passes }.run(stop.clone()))
         });
+        if let (false, Some(inlet)) = (admitted, &mut self.inlet) {
+            inlet.turned_away();
+        }
     }
 }
 

@@ -55,6 +55,19 @@ const OURS: &[&str] = &[
 ];
 
 impl Connection {
+    /// What is wrong with these settings, without touching a file: for a plugin's `check`.
+    ///
+    /// # Errors
+    /// Which key, and why.
+    pub fn check(&self) -> Result<(), String> {
+        self.header_map()?;
+        match (&self.client_cert, &self.client_key) {
+            (Some(_), None) => Err("`connection.client_cert` is set without `connection.client_key`".into()),
+            (None, Some(_)) => Err("`connection.client_key` is set without `connection.client_cert`".into()),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn header_map(&self) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
@@ -131,6 +144,10 @@ impl Source {
             }
             (Some(secret), None) if secret.reveal().is_empty() => {
                 Err(format!("`{setting}` is empty; leave it away to send without"))
+            }
+            (Some(secret), None) => {
+                header_value(setting, secret.reveal())?;
+                Ok(Some(Source::Given(secret)))
             }
             (given, file) => Ok(given.map(Source::Given).or(file.map(Source::File))),
         }
@@ -275,7 +292,15 @@ mod tests {
             assert!(error.contains("connection.headers"), "{error}");
             assert!(!error.contains("X-B: b"), "values are secrets: {error}");
         }
-        assert!(Authorization::open(bearer("a\nb")).unwrap_err().contains("control character"));
+        let key = Key::bearer("key", Some(Secret::new("a\nb")), None);
+        assert!(key.unwrap_err().contains("control character"));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let connection = Connection { client_cert: Some("c.pem".into()), ..Connection::default() };
+        assert_eq!(connection.check().unwrap_err(), "`connection.client_cert` is set without `connection.client_key`");
+        assert_eq!(Connection::default().check(), Ok(()));
     }
 
     #[test]

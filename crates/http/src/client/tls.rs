@@ -16,8 +16,8 @@ pub(super) fn connector(connection: &Connection) -> Result<TlsConnector, String>
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
         .with_root_certificates(roots(connection.ca_file.as_deref())?);
+    connection.check()?;
     let mut config = match (&connection.client_cert, &connection.client_key) {
-        (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
             let chain = certificates("connection.client_cert", cert)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
@@ -27,8 +27,7 @@ pub(super) fn connector(connection: &Connection) -> Result<TlsConnector, String>
                 format!("`connection.client_cert` and `connection.client_key` do not belong together: {error}")
             })?
         }
-        (Some(_), None) => return Err("`connection.client_cert` is set without `connection.client_key`".into()),
-        (None, Some(_)) => return Err("`connection.client_key` is set without `connection.client_cert`".into()),
+        _ => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))

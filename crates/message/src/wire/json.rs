@@ -151,7 +151,14 @@ impl<'a> Parser<'a> {
             if self.peek() != Some(b'"') {
                 return Err(self.wrong("a name in quotes"));
             }
+            let start = self.at;
             let name = self.string()?;
+            if self.at - start > self.limits.name.saturating_add(2) {
+                return Err(Refusal::LongName { at: start, limit: self.limits.name });
+            }
+            if entries.len() == self.limits.names {
+                return Err(Refusal::TooManyNames { at: start, limit: self.limits.names });
+            }
             self.blanks();
             if !self.take(b":") {
                 return Err(self.wrong("`:`"));

@@ -28,12 +28,21 @@ pub fn read(text: &[u8], limits: &Limits) -> Result<Read, Refusal> {
     Ok(Read { message, notes: reader.notes })
 }
 
-/// Reads any JSON value under the default limits, without notes.
+/// Reads any JSON value under the default limits of size, depth and number, without notes.
 ///
 /// # Errors
 /// If it is beyond the limits or not JSON even leniently.
 pub fn read_value(text: &[u8]) -> Result<Value, Refusal> {
-    Parser::new(text, &Limits::default())?.document()
+    let Limits { bytes, depth, values, .. } = Limits::default();
+    read_value_within(text, &Limits { bytes, depth, values, ..Limits::NONE })
+}
+
+/// Reads any JSON value under these limits, without notes.
+///
+/// # Errors
+/// See [`read_value`].
+pub fn read_value_within(text: &[u8], limits: &Limits) -> Result<Value, Refusal> {
+    Parser::new(text, limits)?.document()
 }
 
 /// An envelope being taken apart.

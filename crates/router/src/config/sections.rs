@@ -19,6 +19,10 @@ pub struct RouterSettings {
     pub drain: Span,
     /// The largest message, in bytes.
     pub message_bytes: Size,
+    /// Names in one of a message's objects, such as its fields.
+    pub message_names: usize,
+    /// Bytes of such a name.
+    pub message_name_bytes: Size,
     /// How much disk dead letters may take.
     pub dead_letter_bytes: Size,
     /// Threads for inputs and HTTP; 0: as many as there are processors, at most 4.
@@ -36,6 +40,8 @@ impl Default for RouterSettings {
             data: "metlog-data".into(),
             drain: Span(Duration::from_secs(10)),
             message_bytes: Size(1 << 20),
+            message_names: 256,
+            message_name_bytes: Size(128),
             dead_letter_bytes: Size(1 << 30),
             threads: 0,
             trusted_network: false,
@@ -47,8 +53,9 @@ impl Default for RouterSettings {
 impl RouterSettings {
     /// What a message may be.
     pub fn limits(&self) -> wire::Limits {
-        let bytes = usize::try_from(self.message_bytes.bytes()).unwrap_or(usize::MAX);
-        wire::Limits { bytes, ..wire::Limits::default() }
+        let whole = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+        let (bytes, name) = (whole(self.message_bytes), whole(self.message_name_bytes));
+        wire::Limits { bytes, names: self.message_names, name, ..wire::Limits::default() }
     }
 }
 

@@ -178,22 +178,18 @@ impl Resend {
     }
 }
 
-fn limits(line: &[u8]) -> Limits {
-    // It was accepted once, by whatever limits there were.
-    Limits { bytes: line.len(), ..Limits::default() }
-}
-
 fn timestamp(line: &[u8]) -> Option<Timestamp> {
-    match head::scan(line, &limits(line)) {
+    // It was accepted once, by whatever limits there were.
+    match head::scan(line, &Limits::NONE) {
         Ok(head) => Some(head.timestamp),
-        Err(_) => wire::read(line, &limits(line)).ok().map(|read| read.message.timestamp),
+        Err(_) => wire::read(line, &Limits::NONE).ok().map(|read| read.message.timestamp),
     }
 }
 
 /// A message without its sender's running number; most have none and stay as they are.
 fn without_number(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     let numbered = memchr::memmem::find(line, b"metlog_seq").is_some();
-    match wire::read(line, &limits(line)) {
+    match wire::read(line, &Limits::NONE) {
         Ok(mut read) if numbered && read.message.origin.is_some() => {
             read.message.origin = None;
             let mut text = Vec::with_capacity(line.len());
