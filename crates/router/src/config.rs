@@ -102,7 +102,9 @@ pub fn load(file: Option<&Path>) -> Result<Plan, Problems> {
                 Some("ini" | "cfg" | "conf") => {
                     layers.ini(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?, true)
                 }
-                Some("json") => layers.tree(json(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?)?),
+                Some("yaml" | "yml" | "json") => {
+                    layers.yaml(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?)
+                }
                 _ => layers.toml(&name, &source::read_file(path, metlog_settings::MAX_BYTES)?),
             }
         }
@@ -116,17 +118,6 @@ pub fn load(file: Option<&Path>) -> Result<Plan, Problems> {
 /// All that is wrong.
 pub fn from_toml(name: &str, text: &str) -> Result<Plan, Problems> {
     plan(&Layers::new(Environment::process()).toml(name, text).merge()?)
-}
-
-fn json(name: &str, text: &str) -> Result<Node, Problem> {
-    let value = serde_json::from_str::<serde_json::Value>(text).map_err(|error| {
-        let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        let place = Origin::new(&name.into(), number(error.line()), number(error.column()));
-        Problem::at(&place, error.to_string())
-    })?;
-    let mut node = Node::from_json(&value);
-    node.origin = Origin::named(name);
-    Ok(node)
 }
 
 fn plan(root: &Node) -> Result<Plan, Problems> {

@@ -18,6 +18,40 @@ fn the_default_is_in_order() {
 }
 
 #[test]
+fn the_same_can_be_said_in_four_ways() {
+    let ways = [
+        (
+            "r.toml",
+            "[inputs.udp]\nlisten = \"127.0.0.1:0\"\n[endpoints.out]\ntype = \"null\"\nseverity_max = 9\n",
+            "5:16",
+        ),
+        ("r.ini", "[inputs.udp]\nlisten = 127.0.0.1:0\n[endpoints.out]\ntype = null\nseverity_max = 9\n", "5:16"),
+        (
+            "r.yaml",
+            "inputs:\n  udp:\n    listen: 127.0.0.1:0\nendpoints:\n  out:\n    type: 'null'\n    severity_max: 9\n",
+            "7:19",
+        ),
+        (
+            "r.json",
+            "{\"inputs\": {\"udp\": {\"listen\": \"127.0.0.1:0\"}},\n\"endpoints\": {\"out\": {\"type\": \"null\",\n \"severity_max\": 9}}}",
+            "3:18",
+        ),
+    ];
+    let directory = std::env::temp_dir().join(format!("metlog-four-ways-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    for (name, text, place) in ways {
+        let file = directory.join(name);
+        std::fs::write(&file, text).expect("written");
+        let problems = config::load(Some(&file)).err().expect(name).to_string();
+        assert!(problems.contains(&format!("{name}:{place}: `severity_max`: ")), "{problems}");
+        std::fs::write(&file, text.replace('9', "4")).expect("written");
+        let plan = config::load(Some(&file)).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        assert_eq!((plan.inputs.len(), plan.endpoints.len()), (1, 1), "{name}");
+    }
+    std::fs::remove_dir_all(&directory).expect("ours");
+}
+
+#[test]
 fn each_mistake_has_its_place_and_its_remedy() {
     let cases = [
         (

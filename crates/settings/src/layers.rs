@@ -4,7 +4,7 @@
 //! forgets the order of keys. So each source is read into a located tree first, handed to `config`, and what comes
 //! back is matched with those trees.
 
-use crate::{Environment, Kind, MAX_BYTES, Node, Origin, Problem, Problems, Table, ini, source, toml};
+use crate::{Environment, Kind, MAX_BYTES, Node, Origin, Problem, Problems, Table, ini, source, toml, yaml};
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 use std::path::Path;
 
@@ -25,7 +25,7 @@ impl Layers {
         Layers { environment, ..Layers::default() }
     }
 
-    /// A file, TOML or INI (with flat section names) by its extension.
+    /// A file, by its extension TOML, YAML, JSON or INI (with flat section names).
     #[must_use]
     pub fn file(mut self, path: &Path) -> Self {
         let name = path.display().to_string();
@@ -33,8 +33,10 @@ impl Layers {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => self.toml(&name, &text),
             Some("ini" | "cfg" | "conf") => self.ini(&name, &text, false),
+            Some("yaml" | "yml" | "json") => self.yaml(&name, &text),
             _ => {
-                let message = "is of no known kind; its name must end in .toml, .ini, .cfg or .conf";
+                let message =
+                    "is of no known kind; its name must end in .toml, .yaml, .yml, .json, .ini, .cfg or .conf";
                 self.problems.push(Problem::at(&Origin::named(&name), message));
                 self
             }
@@ -45,6 +47,14 @@ impl Layers {
     #[must_use]
     pub fn toml(mut self, name: &str, text: &str) -> Self {
         let read = toml::read(name, text, &|variable| self.environment.get(variable));
+        self.trees.extend(self.problems.note(read));
+        self
+    }
+
+    /// YAML or JSON text.
+    #[must_use]
+    pub fn yaml(mut self, name: &str, text: &str) -> Self {
+        let read = yaml::read(name, text, &|variable| self.environment.get(variable));
         self.trees.extend(self.problems.note(read));
         self
     }

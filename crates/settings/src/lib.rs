@@ -1,6 +1,6 @@
 //! Configuration, from text to typed settings, without ever losing the place in the file.
 //!
-//! - [`ini`], [`toml`]: text to a located tree; [`ini`] reads what Metlog's Python read
+//! - [`ini`], [`toml`], [`yaml`] with JSON: text to a located tree; [`ini`] reads what Metlog's Python read
 //! - [`expand`]: `${VAR}` and `${VAR:-default}`, after parsing, so that a variable cannot add structure
 //! - [`node`]: the tree; every key and value knows its file, line and column
 //! - [`layers`]: several files and the environment over each other, through the crate `config`
@@ -28,6 +28,7 @@ pub mod source;
 pub mod suggest;
 pub mod toml;
 mod unfit;
+pub mod yaml;
 
 pub use duration::Span;
 pub use environment::Environment;
@@ -40,6 +41,7 @@ pub use read::read;
 pub use secret::Secret;
 pub use size::Size;
 pub use toml::Toml;
+pub use yaml::Yaml;
 
 /// No file is read beyond this many bytes; a configuration is written by hand.
 pub const MAX_BYTES: usize = 1024 * 1024;
