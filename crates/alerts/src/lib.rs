@@ -15,7 +15,7 @@ pub mod notice;
 pub mod rules;
 pub mod text;
 
-pub use alerting::{Alerting, Post};
+pub use alerting::{Alerting, Carrier, Post};
 pub use engine::Engine;
 pub use notice::{Brief, Cause, Item, Notice};
 pub use rules::{Keys, Rules, Trigger, When};

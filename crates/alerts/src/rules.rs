@@ -76,7 +76,8 @@ macro_rules! with_keys {
         }
 
         impl $name {
-            fn keys(&self) -> $crate::Keys {
+            /// Those of them that are rules.
+            pub fn keys(&self) -> $crate::Keys {
                 $crate::Keys {
                     when: self.when,
                     more_than: self.more_than,
@@ -145,14 +146,20 @@ impl Keys {
                 more_than: match self.more_than {
                     Some(0) => return Err("`more_than` is 0; `when = \"each\"` tells every message".into()),
                     Some(number) => number,
-                    None => return Err("`when` is `rate`, which needs `more_than`, the number that is not yet too many".into()),
+                    None => {
+                        return Err(
+                            "`when` is `rate`, which needs `more_than`, the number that is not yet too many".into()
+                        );
+                    }
                 },
                 within: between("within", self.within, MINUTE, SECOND..=DAY)?,
             },
             When::Absence => Trigger::Absence {
                 absent_for: match self.absent_for {
                     Some(_) => between("absent_for", self.absent_for, MINUTE, SECOND..=30 * DAY)?,
-                    None => return Err("`when` is `absence`, which needs `absent_for`, the time without a message".into()),
+                    None => {
+                        return Err("`when` is `absence`, which needs `absent_for`, the time without a message".into());
+                    }
                 },
             },
         };

@@ -81,7 +81,7 @@ pub fn span(time: std::time::Duration) -> String {
     if seconds < 1 {
         return format!("{}ms", time.as_millis());
     }
-    if seconds < 120 && seconds % 60 != 0 {
+    if seconds < 120 && !seconds.is_multiple_of(60) {
         return format!("{seconds}s");
     }
     let mut parts = Vec::new();

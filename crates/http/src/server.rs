@@ -1,7 +1,7 @@
 //! The router's side of HTTP: HTTP/1.1 without TLS, and everything bounded.
 //!
 //! ```text
-//!   accept ── seat? ──► connection task ── Host, Origin ──► routes ──► Door::content ──► Inlet
+//!   accept ── seat? ──► connection task ── Host, Origin, key ──► routes ──► Door::content ──► Inlet
 //!               │            │ Pulse: head, idle, write        │         size, ratio, rate, bytes in flight
 //!              503           └ closes what is overdue          └ 404, 405 and refusals are {"error":"…"}
 //! ```
@@ -13,19 +13,24 @@ mod body;
 mod counters;
 mod dialect;
 mod expand;
+mod foreign;
 mod hosts;
+pub mod keys;
 mod limits;
 mod pieces;
 mod pulse;
 mod refused;
 mod seats;
+mod snappy;
 
 pub use body::{Content, limited_body};
 pub use counters::Counters;
-pub use dialect::{Dialect, DialectEntry, Door, UnknownDialect};
+pub use dialect::{Dialect, DialectEntry, Door, Fragments, UnknownDialect, home_route};
+pub use foreign::{Parts, understood};
 pub use hosts::Hosts;
+pub use keys::{Gate, Guard};
 pub use limits::{Bounds, ServerLimits};
-pub use pieces::{Piece, pieces};
+pub use pieces::{Piece, listed, pieces};
 pub use refused::{Refused, json, quote};
 
 use axum::Router;
@@ -38,15 +43,16 @@ use hosts::Asked;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use keys::Caller;
 use metlog_pipeline::{Inlet, Stop};
 use pulse::{Answer, Overdue, Pulse, Timely, Watched};
 use seats::{Seat, Seats};
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
@@ -67,6 +73,7 @@ pub struct Server {
     local: SocketAddr,
     hosts: Hosts,
     bounds: Arc<Bounds>,
+    gate: Arc<Gate>,
 }
 
 impl Server {
@@ -78,7 +85,25 @@ impl Server {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let local = listener.local_addr()?;
-        Ok(Server { listener, local, hosts: Hosts::new(local, [""; 0]), bounds: Bounds::new(limits) })
+        Ok(Server {
+            listener,
+            local,
+            hosts: Hosts::new(local, [""; 0]),
+            bounds: Bounds::new(limits),
+            gate: Arc::default(),
+        })
+    }
+
+    /// Asks for these keys, where the routes have a [`Guard`]; without this for none.
+    #[must_use]
+    pub fn ask_for_keys(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// Stands before routes that are the router's own.
+    pub fn guard(&self) -> Guard {
+        Guard::new(self.bounds.clone(), "", false)
     }
 
     /// Answers to these names: `allowed_hosts`, see [`Hosts`].
@@ -115,9 +140,9 @@ impl Server {
     /// # Errors
     /// If the runtime cannot take the listener, which happens before anything is served.
     pub async fn serve(self, routes: Router, stop: Stop) -> io::Result<()> {
-        let Server { listener, local: _, hosts, bounds } = self;
+        let Server { listener, local: _, hosts, bounds, gate } = self;
         let listener = TcpListener::from_std(listener)?;
-        let house = Arc::new(House { routes, hosts, bounds: bounds.clone(), stop });
+        let house = Arc::new(House { routes, hosts, gate, bounds: bounds.clone(), stop });
         let seats = Seats::new(&bounds.limits);
         let mut connections = JoinSet::new();
         loop {
@@ -126,7 +151,7 @@ impl Server {
                 Some(ended) = connections.join_next() => note(ended, &bounds),
                 accepted = listener.accept() => match accepted {
                     Ok((socket, from)) => match seats.take(from.ip(), &bounds.counters) {
-                        Some(seat) => drop(connections.spawn(house.clone().receive(socket, seat))),
+                        Some(seat) => drop(connections.spawn(house.clone().receive(socket, from.ip(), seat))),
                         // Never blocks: an empty buffer takes this much, and if it does not, closing says enough.
                         None => drop(socket.try_write(CROWDED)),
                     },
@@ -161,23 +186,26 @@ fn note(ended: Result<(), JoinError>, bounds: &Bounds) {
 struct House {
     routes: Router,
     hosts: Hosts,
+    gate: Arc<Gate>,
     bounds: Arc<Bounds>,
     stop: Stop,
 }
 
 impl House {
     /// One connection from its begin to its end.
-    async fn receive(self: Arc<Self>, socket: TcpStream, seat: Seat) {
+    async fn receive(self: Arc<Self>, socket: TcpStream, from: IpAddr, seat: Seat) {
         let _seat = seat;
         // An answer is one write; nothing comes that it could wait for.
         let _ = socket.set_nodelay(true);
         let pulse = Pulse::new();
         let (limits, counters) = (&self.bounds.limits, &self.bounds.counters);
-        let service = service_fn(|request| self.answer(request, &pulse));
+        let visit = Visit { from, last: Mutex::new(None) };
+        let service = service_fn(|request| self.answer(request, &visit, &pulse));
         let watched = TokioIo::new(Watched { socket, pulse: pulse.clone() });
         let mut connection = pin!(http1::Builder::new().max_buf_size(BUFFER).serve_connection(watched, service));
         let mut overdue = pin!(pulse.overdue(limits));
         let mut told = pin!(self.stop.stopped());
+        let mut changes = self.gate.changes();
         let mut ending = false;
         loop {
             tokio::select! {
@@ -191,6 +219,13 @@ impl House {
                         Overdue::End => {}
                     }
                     break;
+                }
+                // A key that is taken away ends what goes on with it, streams too. With the gate goes everything.
+                Ok(()) = changes.changed() => {
+                    let last = visit.last();
+                    if last.as_ref().is_some_and(|caller| !self.gate.still_knows(caller)) {
+                        break;
+                    }
                 }
                 () = &mut told, if !ending => {
                     ending = true;
@@ -206,15 +241,19 @@ impl House {
     async fn answer(
         &self,
         request: Request<hyper::body::Incoming>,
+        visit: &Visit,
         pulse: &Pulse,
     ) -> Result<Response<Answer>, Infallible> {
         pulse.request();
         let counters = &self.bounds.counters;
         counters.requests.fetch_add(1, Relaxed);
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let asked = Asked { method: &head.method, uri: &head.uri, version: head.version, headers: &head.headers };
         let mut response = match self.hosts.check(&asked) {
             Ok(()) => {
+                let caller = self.gate.admit(&mut head, visit.from);
+                *visit.last() = Some(caller.clone());
+                head.extensions.insert(caller);
                 let body = Body::new(Timely::new(body, &self.bounds.limits));
                 let Ok(response) = self.routes.clone().call(Request::from_parts(head, body)).await;
                 explained(response)
@@ -232,6 +271,18 @@ impl House {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         Ok(response.map(|body| Answer { body, pulse: pulse.clone() }))
+    }
+}
+
+/// One connection, and who asked last over it.
+struct Visit {
+    from: IpAddr,
+    last: Mutex<Option<Caller>>,
+}
+
+impl Visit {
+    fn last(&self) -> MutexGuard<'_, Option<Caller>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

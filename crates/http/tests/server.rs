@@ -215,6 +215,7 @@ fn what_a_body_says_of_itself_is_not_believed() {
         ("deflate", zlib(&text)),
         ("deflate", deflate(&text)),
         ("zstd", zstd::bulk::compress(&text, 3).expect("compressed")),
+        ("snappy", snap::raw::Encoder::new().compress_vec(&text).expect("compressed")),
         ("identity", text.clone()),
         ("", text.clone()),
     ] {
@@ -233,9 +234,10 @@ fn what_a_body_says_of_itself_is_not_believed() {
         ("gzip", short, 400, "no whole gzip"),
         ("gzip", &junk, 400, "no whole gzip"),
         ("zstd", &window, 400, "no whole zstd"),
+        ("snappy", &text[..], 400, "no whole snappy"),
         ("gzip", &twice, 415, "compress once"),
         ("gzip, gzip", &twice, 415, "not several"),
-        ("br", &text[..], 415, "gzip, deflate, zstd"),
+        ("br", &text[..], 415, "gzip, deflate, zstd, snappy"),
         ("identity", &twice, 415, "add Content-Encoding: gzip"),
     ] {
         let answer = running.ask(&format!("POST /length\r\nContent-Encoding: {coding}\r\n"), body);
@@ -243,7 +245,11 @@ fn what_a_body_says_of_itself_is_not_believed() {
     }
     let two = running.ask("POST /length\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\n", &twice);
     assert_refused(&two, 415, "not several");
-    assert_eq!(count(&running, |counters| &counters.bad_encoding), 11);
+    assert_eq!(count(&running, |counters| &counters.bad_encoding), 12);
+    // Four GiB, it says, and holds one byte.
+    let bomb = b"\xff\xff\xff\xff\x0f\x00a";
+    assert_refused(&running.ask("POST /length\r\nContent-Encoding: snappy\r\n", bomb), 413, "more than 100 times");
+    assert_eq!(count(&running, |counters| &counters.bombs), 1);
     assert_eq!(running.bounds.in_flight(), 0);
 }
 

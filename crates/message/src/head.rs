@@ -41,17 +41,32 @@ pub fn scan<'a>(text: &'a [u8], limits: &Limits) -> Result<Head<'a>, NotStrict> 
     if text.len() > limits.bytes {
         return Err(NotStrict);
     }
-    let text = std::str::from_utf8(text).map_err(|_| NotStrict)?;
-    let mut scanner = Scanner {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        values: limits.values,
-        depth: limits.safe_depth(),
-        names: limits.names,
-        name: limits.name.saturating_add(2),
-    };
-    scanner.message().ok_or(NotStrict)
+    Scanner::over(text, limits)?.message().ok_or(NotStrict)
+}
+
+/// The members of a strictly valid object, in order: each name and each value as they stand, a name with its quotes. Of
+/// several of the same name each is given.
+///
+/// # Errors
+/// If it is not strictly valid JSON in UTF-8, is beyond the limits, or is no object. Some members may have been given.
+pub fn members<'a>(
+    text: &'a [u8],
+    limits: &Limits,
+    mut each: impl FnMut(&'a [u8], &'a [u8]),
+) -> Result<(), NotStrict> {
+    if text.len() > limits.bytes {
+        return Err(NotStrict);
+    }
+    Scanner::over(text, limits)?.members(&mut each).ok_or(NotStrict)
+}
+
+/// What a text says that stands in quotes, as [`members`] gives names and values; nothing if it is none.
+pub fn text(quoted: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if inner.contains(&b'\\') {
+        return unescaped(quoted).map(Cow::Owned);
+    }
+    std::str::from_utf8(inner).ok().map(Cow::Borrowed)
 }
 
 /// What has been seen of the envelope.
@@ -118,6 +133,44 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    fn over(text: &'a [u8], limits: &Limits) -> Result<Self, NotStrict> {
+        let text = std::str::from_utf8(text).map_err(|_| NotStrict)?;
+        Ok(Scanner {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            values: limits.values,
+            depth: limits.safe_depth(),
+            names: limits.names,
+            name: limits.name.saturating_add(2),
+        })
+    }
+
+    fn members(&mut self, each: &mut impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
+        self.blanks();
+        self.values = self.values.checked_sub(1)?;
+        if self.peek()? != b'{' {
+            return None;
+        }
+        self.open()?;
+        if self.take(b'}').is_none() {
+            let mut names = self.names;
+            loop {
+                let start = self.at;
+                self.string()?;
+                self.name(start, &mut names)?;
+                let name = self.bytes.get(start..self.at)?;
+                self.colon()?;
+                each(name, self.raw()?);
+                if !self.more(b'}')? {
+                    break;
+                }
+            }
+        }
+        self.blanks();
+        (self.at == self.bytes.len()).then_some(())
+    }
+
     fn message(&mut self) -> Option<Head<'a>> {
         self.blanks();
         self.depth = self.depth.checked_sub(1)?;

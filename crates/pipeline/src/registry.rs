@@ -22,6 +22,10 @@ pub trait Configured: Sized + 'static {
     /// Its settings: a serde struct with `deny_unknown_fields`, each field with a doc comment.
     type Config: DeserializeOwned + Send + 'static;
 
+    /// Whether it tells people. Then, unless the configuration says otherwise, it gets every message whose field `alert`
+    /// is true, past all filters.
+    const ALERTS: bool = false;
+
     /// What is wrong with settings that each for itself are right: an address that is none, two keys that exclude each
     /// other. Touches nothing, so that a configuration can be checked where it will not run. An error that begins with a
     /// key in backticks is shown where that key stands.
@@ -58,6 +62,8 @@ macro_rules! entry {
             pub read: Reader<$made>,
             /// What the settings can look like.
             pub describe: fn() -> Shape,
+            /// See [`Configured::ALERTS`].
+            pub alerts: bool,
         }
 
         inventory::collect!($entry);
@@ -82,6 +88,7 @@ macro_rules! entry {
                         }))
                     },
                     describe: describe::<T::Config>,
+                    alerts: T::ALERTS,
                 }
             }
 

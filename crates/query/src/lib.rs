@@ -13,14 +13,36 @@
 //! - [`language`]: the query box
 //! - [`selector`]: the same as a JSON object with `$and`, `$gt` and their kin
 //! - [`words`]: how text is cut into words, for index and evaluation alike
+//! - [`literal`]: what a query compares with
+//! - [`path`]: where a value stands
+//! - [`narrow`]: what an index can do for an expression
 //! - [`facts`]: what a store writes beside a message so that it can be found
 //! - [`store`]: the contract
 //! - [`page`]: found messages, page by page
-//! - [`tally`]: counts over time, facets, timers and counters
+//! - [`tally`]: counts over time, facets, timers and counters; [`times`]: their percentiles
+//! - [`change`]: archives, restores and deletes what is meant
+//! - `memory` and `suite`, features: a store for tests, and the contract all stores pass
 
+pub mod change;
+pub mod expr;
 pub mod facts;
+pub mod language;
+pub mod literal;
+#[cfg(feature = "memory")]
+pub mod memory;
+pub mod narrow;
+pub mod page;
+pub mod path;
+pub mod selector;
 pub mod store;
+#[cfg(feature = "suite")]
+pub mod suite;
+pub mod tally;
+pub mod times;
 pub mod words;
 
+pub use expr::Expr;
 pub use facts::Facts;
+pub use page::{Page, find, visit};
+pub use path::Path;
 pub use store::{Backup, Change, Cursor, End, Narrow, Order, Row, Scan, Shelf, Size, Store, StoreEntry, Trouble};

@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod explain;
+mod key;
 mod lists;
 mod run;
 mod schema;
@@ -66,6 +67,8 @@ enum Command {
     Status(status::Status),
     /// Looks at the spool, mends it, takes messages out of it.
     Spool(spool::Spool),
+    /// Makes keys for whoever may use the HTTP port.
+    Key(key::Key),
     /// Lists what this program can do: inputs, filters, endpoints, dialects.
     Plugins(lists::Plugins),
     /// Prints a section to copy into a configuration.
@@ -108,6 +111,7 @@ pub fn main_of<T: Into<std::ffi::OsString> + Clone>(arguments: impl IntoIterator
         Command::Tail(tail) => tail.go(),
         Command::Status(status) => status.go(),
         Command::Spool(spool) => spool.go(),
+        Command::Key(key) => key.go(),
         Command::Plugins(plugins) => plugins.go(),
         Command::Example(example) => example.go(),
         Command::Init(init) => init.go(),

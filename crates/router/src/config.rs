@@ -1,17 +1,21 @@
 //! The configuration file: read whole, checked whole, before anything is opened.
 
+mod keys;
 mod sections;
 
+pub use keys::KeySettings;
 pub(crate) use sections::EndpointKeys;
 pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 
 use crate::deliver::{Habits, Open};
 use crate::routes::{Node as FilterNode, Route, Routes};
+use metlog_http::server::keys::{Gate, Keys};
 use metlog_message::Severity;
 use metlog_pipeline::registry::{Unknown, blame};
 use metlog_pipeline::{Endpoint, EndpointEntry, Filter, FilterEntry, Forward, Input, InputEntry, SenderEntry};
+use metlog_query::{Store, StoreEntry};
 use metlog_settings::{Environment, Kind, Layers, Node, Origin, Problem, Problems, Table, source, suggest};
-use sections::take;
+use sections::{mistyped, take};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +30,8 @@ pub const MOST_ENDPOINTS: usize = 64;
 pub struct Plan {
     /// `[router]`
     pub router: RouterSettings,
+    /// `[keys.*]`; none: nobody is asked for one.
+    pub keys: Keys,
     /// `[spool]`
     pub spool: SpoolSettings,
     /// `[inputs.*]`, in the order of the file.
@@ -83,9 +89,15 @@ pub struct EndpointPlan {
     keys: EndpointKeys,
     inputs: Option<BTreeSet<u32>>,
     filters: Vec<usize>,
+    alerts: bool,
     /// Opens an instance.
     pub open: Open,
+    /// Opens what it keeps for questions, if it keeps anything.
+    pub store: Option<OpenStore>,
 }
+
+/// Opens a store.
+pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn Store>, String> + Send + Sync>;
 
 /// Reads a file, or the built-in default.
 ///
@@ -122,7 +134,7 @@ pub fn from_toml(name: &str, text: &str) -> Result<Plan, Problems> {
 
 fn plan(root: &Node) -> Result<Plan, Problems> {
     let mut problems = Problems::new();
-    const SECTIONS: [&str; 5] = ["router", "spool", "inputs", "filters", "endpoints"];
+    const SECTIONS: [&str; 6] = ["router", "keys", "spool", "inputs", "filters", "endpoints"];
     for (key, place, _) in root.as_table().into_iter().flat_map(Table::iter) {
         if !SECTIONS.contains(&key) {
             let known = SECTIONS.join("], [");
@@ -135,8 +147,12 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     let empty = || Node::new(root.origin.clone(), Kind::Table(Table::default()));
     let section = |name: &str| root.get(name).cloned().unwrap_or_else(empty);
     let router: RouterSettings = problems.note(metlog_settings::read(&section("router"))).unwrap_or_default();
+    let asked = named(root, "keys", &mut problems);
+    let keys = keys::plan(&asked, &mut problems);
+    // A key with a mistake is one all the same: it has its own problem, and makes no second one.
+    let asked = !asked.is_empty();
     if !router.http.is_empty() {
-        let at = crate::http::address("http", &router.http, router.trusted_network);
+        let at = crate::http::reachable("http", &router.http, router.trusted_network, asked);
         problems.note(at.map_err(|why| blame(&section("router"), why)));
     }
     let spool: SpoolSettings = problems.note(metlog_settings::read(&section("spool"))).unwrap_or_default();
@@ -146,7 +162,8 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     let endpoints = named(root, "endpoints", &mut problems);
 
     let input_names: Vec<&str> = inputs.iter().map(|named| named.name).collect();
-    let inputs: Vec<InputPlan> = inputs.iter().filter_map(|named| problems.note(input(named))).collect();
+    let inputs: Vec<InputPlan> =
+        inputs.iter().filter_map(|named| problems.note(input(named, &router, asked))).collect();
     let (filters, order) = filter_plans(&filters, &mut problems);
     let context = Context { inputs: &input_names, filters: &order };
     let endpoints: Vec<EndpointPlan> =
@@ -157,6 +174,18 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
             format!("a router has at most {MOST_ENDPOINTS} endpoints"),
         ));
     }
+    if let Some(name) = &router.store {
+        let stores: Vec<&str> = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.store.is_some())
+            .map(|endpoint| endpoint.name.as_str())
+            .collect();
+        if !stores.contains(&name.as_str()) {
+            let section = section("router");
+            let place = section.get("store").map_or(&section.origin, |node| &node.origin);
+            problems.push(nobody("endpoint that keeps messages", name, place, &stores));
+        }
+    }
     let mut warnings = Vec::new();
     if inputs.is_empty() {
         warnings.push("no inputs are configured: nothing will come in".to_owned());
@@ -165,7 +194,12 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
         warnings.push("no endpoints are configured: whatever comes in is counted and dropped".to_owned());
     }
     problems.sort();
-    problems.or(Plan { router, spool, inputs, filters, endpoints, warnings })
+    let keyless =
+        inputs.iter().filter(|input| matches!(&input.what, InputKind::Http(http) if !http.keyless.is_empty()));
+    if keys.is_empty() {
+        warnings.extend(keyless.map(|input| format!("input {}: `keyless` means nothing without keys", input.name)));
+    }
+    problems.or(Plan { router, keys, spool, inputs, filters, endpoints, warnings })
 }
 
 /// A section `[kind.name]`.
@@ -231,12 +265,12 @@ fn unknown(place: &Origin, unknown: &Unknown) -> Problem {
     Problem::at(place, unknown.to_string()).suggest(unknown.suggestion.as_deref())
 }
 
-fn input(named: &Named<'_>) -> Result<InputPlan, Problems> {
+fn input(named: &Named<'_>, router: &RouterSettings, keys: bool) -> Result<InputPlan, Problems> {
     let (kind, place) = named.kind()?;
     let settings = named.without(&["type"]);
     let what = if kind == "http" {
         let http: HttpInput = metlog_settings::read(&settings)?;
-        crate::http::check(&http, &settings)?;
+        crate::http::check(&http, &settings, router, keys)?;
         InputKind::Http(http)
     } else {
         let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error))?;
@@ -249,20 +283,23 @@ fn input(named: &Named<'_>) -> Result<InputPlan, Problems> {
 
 impl InputPlan {
     /// Opens it again and again, long after the plan is gone.
-    pub fn reopen(&self) -> impl Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Sync + 'static {
+    pub fn reopen(
+        &self,
+        gate: Arc<Gate>,
+    ) -> impl Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Sync + 'static {
         let what = self.what.clone();
         let section = self.section.clone();
         move || match &what {
             InputKind::Plugin(entry) => (entry.read)(&section).map_err(|problems| problems.to_string())?().map(Some),
             InputKind::Http(http) if http.listen.is_empty() => Ok(None),
-            InputKind::Http(http) => Ok(Some(Box::new(crate::http::Listener::open(http)?))),
+            InputKind::Http(http) => Ok(Some(Box::new(crate::http::Listener::open(http, gate.clone())?))),
         }
     }
 
-    /// The dialects it speaks on the router's own port.
-    pub fn on_own_port(&self) -> Option<&[String]> {
+    /// What it is on the router's own port, if that is where it is.
+    pub fn on_own_port(&self) -> Option<&HttpInput> {
         match &self.what {
-            InputKind::Http(http) if http.listen.is_empty() => Some(&http.dialects),
+            InputKind::Http(http) if http.listen.is_empty() => Some(http),
             _ => None,
         }
     }
@@ -271,8 +308,8 @@ impl InputPlan {
     ///
     /// # Errors
     /// What and where, and what would be right.
-    pub fn open(&self) -> Result<Option<Box<dyn Input>>, String> {
-        self.reopen()()
+    pub fn open(&self, gate: &Arc<Gate>) -> Result<Option<Box<dyn Input>>, String> {
+        self.reopen(gate.clone())()
     }
 }
 
@@ -326,8 +363,13 @@ fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<EndpointPlan, Pr
             None => problems.push(nobody("filter", name, place, &known)),
         }
     }
-    let open = problems.note(opener(&kind, &place, own));
+    let store = StoreEntry::find(&kind).map(|entry| -> OpenStore {
+        let settings = own.clone();
+        Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?())
+    });
+    let open = problems.note(opener(&kind, &place, own).map_err(mistyped));
     let (Some(keys), Some(open)) = (keys, open) else { return Err(problems) };
+    let alerts = keys.alerts.unwrap_or_else(|| EndpointEntry::find(&kind).is_ok_and(|entry| entry.alerts));
     problems.or(EndpointPlan {
         name: named.name.to_owned(),
         section: named.node.clone(),
@@ -336,7 +378,9 @@ fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<EndpointPlan, Pr
         keys,
         inputs,
         filters,
+        alerts,
         open,
+        store,
     })
 }
 
@@ -434,6 +478,15 @@ fn filter_plans(sections: &[Named<'_>], problems: &mut Problems) -> (Vec<FilterP
 }
 
 impl Plan {
+    /// The endpoint whose messages are asked for: the one that `router.store` names, or else the first that keeps any.
+    pub fn store(&self) -> Option<&EndpointPlan> {
+        let mut stores = self.endpoints.iter().filter(|endpoint| endpoint.store.is_some());
+        match &self.router.store {
+            Some(name) => stores.find(|endpoint| endpoint.name == *name),
+            None => stores.next(),
+        }
+    }
+
     /// The routes, with each endpoint's slot.
     ///
     /// # Errors
@@ -462,6 +515,7 @@ impl Plan {
                 severity_max: endpoint.keys.severity_max,
                 types: endpoint.keys.types.clone().map(|types| types.into_iter().collect()),
                 filters: endpoint.filters.clone(),
+                alerts: endpoint.alerts,
             })
         });
         Ok(Routes::new(routes.collect(), filters))

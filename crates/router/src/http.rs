@@ -1,6 +1,7 @@
 //! What the router serves over HTTP about itself, and the ports on which dialects are spoken.
 
 pub mod metrics;
+pub mod query;
 pub mod status;
 
 use crate::config::{HttpInput, RouterSettings};
@@ -12,7 +13,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use metlog_http::server::{DialectEntry, Server, ServerLimits};
+use metlog_http::server::{DialectEntry, Gate, Guard, Server, ServerLimits};
 use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
@@ -21,44 +22,52 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-/// The address of a port, if it is one and may be; `key` is what the configuration calls it.
+fn address(setting: &str, text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{setting}` is `{text}`, expected an address and a port such as 127.0.0.1:5568"))
+}
+
+/// Whether a port may be where it is; `setting` is what the configuration calls it.
 ///
 /// # Errors
-/// If it is none, or reachable from elsewhere without that being meant.
-pub fn address(key: &str, text: &str, trusted_network: bool) -> Result<SocketAddr, String> {
-    let at: SocketAddr = text
-        .parse()
-        .map_err(|_| format!("`{key}` is `{text}`, expected an address and a port such as 127.0.0.1:5568"))?;
-    if at.ip().is_loopback() || trusted_network {
-        return Ok(at);
+/// If its address is none, or others can reach it and are not asked for keys. There is no way around these: what can ask
+/// who somebody is does so.
+pub fn reachable(setting: &str, text: &str, trusted_network: bool, keys: bool) -> Result<(), String> {
+    if keys || address(setting, text)?.ip().to_canonical().is_loopback() {
+        return address(setting, text).map(drop);
     }
+    let trusted = if trusted_network {
+        "; `trusted_network = true` is not enough for HTTP, where keys can be asked for"
+    } else {
+        ""
+    };
     Err(format!(
-        "`{key}` is `{text}`, which other machines can reach, and nobody is asked who they are; if only machines you trust \
-         can reach it, say `trusted_network = true`"
+        "`{setting}` is `{text}`, which other machines can reach, and there are no keys: `metlog-router key new` makes \
+         one{trusted}"
     ))
 }
 
 /// Binds a port.
 ///
 /// # Errors
-/// If the address is none of this machine, or in use; see also [`address`].
-pub fn bind(key: &str, text: &str, trusted_network: bool, allowed_hosts: &[String]) -> Result<Server, String> {
-    let at = address(key, text, trusted_network)?;
+/// If the address is none of this machine, or in use.
+fn bind(setting: &str, text: &str, allowed_hosts: &[String], gate: Arc<Gate>) -> Result<Server, String> {
+    let at = address(setting, text)?;
     let server =
         Server::bind(at, ServerLimits::default()).map_err(|error| format!("cannot listen on {at}: {error}"))?;
-    Ok(server.allow_hosts(allowed_hosts))
+    Ok(server.allow_hosts(allowed_hosts).ask_for_keys(gate))
 }
 
-/// The routes of these dialects, all if none is named, from a server's requests towards an inlet.
+/// The routes of an input's dialects, all if it names none, from a server's requests towards an inlet.
 ///
 /// # Errors
 /// If one does not open.
-pub fn dialects(server: &Server, names: &[String], inlet: &Inlet) -> Result<axum::Router, String> {
+pub fn dialects(server: &Server, input: &HttpInput, inlet: &Inlet) -> Result<axum::Router, String> {
     let mut routes = axum::Router::new();
-    for entry in chosen(names) {
+    for entry in chosen(&input.dialects) {
+        let keyless = input.keyless.iter().any(|name| name == entry.name);
         let empty = Node::new(Origin::named(entry.name), Kind::Table(Table::default()));
         let dialect = (entry.read)(&empty).map_err(|problems| problems.to_string())?()?;
-        routes = routes.merge(dialect.routes(server.door(inlet.another())));
+        routes = routes.merge(server.door(inlet.another()).lead_to(entry.name, keyless, dialect));
     }
     Ok(routes)
 }
@@ -71,17 +80,17 @@ fn chosen(names: &[String]) -> Vec<&'static DialectEntry> {
 /// An HTTP input with a port of its own.
 pub struct Listener {
     server: Server,
-    dialects: Vec<String>,
+    input: HttpInput,
 }
 
 impl Listener {
     /// Binds it.
     ///
     /// # Errors
-    /// See [`bind`].
-    pub fn open(input: &HttpInput) -> Result<Self, String> {
-        let server = bind("listen", &input.listen, input.trusted_network, &input.allowed_hosts)?;
-        Ok(Listener { server, dialects: input.dialects.clone() })
+    /// If the address is none of this machine, or in use.
+    pub fn open(input: &HttpInput, gate: Arc<Gate>) -> Result<Self, String> {
+        let server = bind("listen", &input.listen, &input.allowed_hosts, gate)?;
+        Ok(Listener { server, input: input.clone() })
     }
 }
 
@@ -92,26 +101,48 @@ impl Input for Listener {
     }
 
     async fn run(self: Box<Self>, inlet: Inlet, stop: Stop) -> Result<(), String> {
-        let routes = dialects(&self.server, &self.dialects, &inlet)?;
+        let routes = dialects(&self.server, &self.input, &inlet)?;
         self.server.serve(routes, stop).await.map_err(|error| error.to_string())
     }
 }
 
-/// Whether the dialects an input names exist.
-///
-/// # Errors
-/// Which do not, and what there is.
-pub fn check(input: &HttpInput, section: &Node) -> Result<(), Problems> {
-    let mut problems = Problems::new();
+/// Whether the dialects that a setting of a section names exist.
+pub fn check_dialects(setting: &str, names: &[String], section: &Node, problems: &mut Problems) {
     let known: Vec<&str> = DialectEntry::all().into_iter().map(|entry| entry.name).collect();
-    let place = section.get("dialects").map_or(&section.origin, |node| &node.origin);
-    for name in input.dialects.iter().filter(|name| !known.contains(&name.as_str())) {
+    let place = section.get(setting).map_or(&section.origin, |node| &node.origin);
+    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
         let message = format!("unknown dialect `{name}`, this program has {}", known.join(", "));
         problems.push(Problem::at(place, message).suggest(suggest::nearest(name, known.iter().copied())));
     }
-    if !input.listen.is_empty() {
-        let at = address("listen", &input.listen, input.trusted_network);
-        problems.note(at.map_err(|why| blame(section, why)));
+}
+
+/// Whether an input's dialects exist, and whether it may be reached by those who can; `keys`: whether there are any.
+///
+/// # Errors
+/// What is not, and what would be right.
+pub fn check(input: &HttpInput, section: &Node, router: &RouterSettings, keys: bool) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    check_dialects("dialects", &input.dialects, section, &mut problems);
+    check_dialects("keyless", &input.keyless, section, &mut problems);
+    let unspoken = |name: &&String| !input.dialects.is_empty() && !input.dialects.contains(name);
+    if let Some(name) = input.keyless.iter().find(unspoken) {
+        problems
+            .push(blame(section, format!("`keyless` names `{name}`, which is not among the `dialects` spoken here")));
+    }
+    let own = input.listen.is_empty();
+    if !own {
+        let may = reachable("listen", &input.listen, input.trusted_network, keys);
+        problems.note(may.map_err(|why| blame(section, why)));
+    }
+    let at = if own { &router.http } else { &input.listen };
+    let trusted = input.trusted_network || (own && router.trusted_network);
+    let far = at.parse().is_ok_and(|at: SocketAddr| !at.ip().to_canonical().is_loopback());
+    if far && keys && !trusted && !input.keyless.is_empty() {
+        let why = format!(
+            "`keyless` lets everybody write who can reach `{at}`; if only machines you trust can reach it, say \
+             `trusted_network = true`"
+        );
+        problems.push(blame(section, why));
     }
     problems.or(())
 }
@@ -119,25 +150,29 @@ pub fn check(input: &HttpInput, section: &Node) -> Result<(), Problems> {
 /// The router's own port, if it has one.
 ///
 /// # Errors
-/// See [`bind`].
-pub fn own(settings: &RouterSettings) -> Result<Option<Server>, String> {
+/// If the address is none of this machine, or in use.
+pub fn own(settings: &RouterSettings, gate: &Arc<Gate>) -> Result<Option<Server>, String> {
     if settings.http.is_empty() {
         return Ok(None);
     }
-    bind("http", &settings.http, settings.trusted_network, &settings.allowed_hosts).map(Some)
+    bind("http", &settings.http, &settings.allowed_hosts, gate.clone()).map(Some)
 }
 
 type Shared = State<Weak<Metlog>>;
 
-/// What the router says of itself.
-pub fn about(router: &Arc<Metlog>) -> axum::Router {
-    axum::Router::new()
-        .route("/metrics", get(metrics))
+/// What the router says of itself. Whoever watches over it has no key, and learns that it lives and nothing else.
+pub fn about(router: &Arc<Metlog>, guard: &Guard) -> axum::Router {
+    let router = Arc::downgrade(router);
+    let open = axum::Router::new()
         .route("/health/live", get(|| async { "alive\n" }))
         .route("/health/ready", get(ready))
+        .with_state(router.clone());
+    let reading = axum::Router::new()
+        .route("/metrics", get(metrics))
         .route("/v1/status", get(status_json))
         .route("/v1/tail", get(tail))
-        .with_state(Arc::downgrade(router))
+        .with_state(router);
+    open.merge(guard.for_reading(reading)).merge(query::routes(guard))
 }
 
 fn gone() -> Response {

@@ -5,7 +5,7 @@
 //! - [`config`]: the file; [`router`]: everything it says, opened, reloaded and stopped as a whole
 //! - [`intake`]: from an input's bytes to the spool, past [`clients`] (lost and repeated) and [`routes`] (who wants it)
 //! - [`deliver`]: from the spool to an endpoint; [`deadletters`]: what cannot be taken or delivered
-//! - [`accounting`]: the law that nothing vanishes; [`tail`]: looking on live; [`http`]: asking
+//! - [`accounting`]: the law that nothing vanishes; [`tail`]: looking on live; [`kept`] and [`http`]: asking
 
 pub mod accounting;
 mod cli;
@@ -15,6 +15,7 @@ pub mod deadletters;
 pub mod deliver;
 pub mod http;
 pub mod intake;
+pub mod kept;
 mod plugins;
 pub mod router;
 pub mod routes;

@@ -2,6 +2,7 @@
 //! compares it with the folders and with the registry.
 
 use metlog_debug as _;
+use metlog_email as _;
 use metlog_file as _;
 use metlog_filters as _;
 use metlog_logcollector as _;
@@ -15,4 +16,5 @@ use metlog_stdout as _;
 use metlog_tcp as _;
 use metlog_udp as _;
 use metlog_victorialogs as _;
+use metlog_webhook as _;
 use metlog_zmq as _;

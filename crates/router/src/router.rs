@@ -5,13 +5,14 @@ mod reload;
 pub use reload::Changes;
 
 use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, InputLine, Opened};
-use crate::config::{EndpointPlan, InputPlan, Plan};
+use crate::config::{EndpointPlan, HttpInput, InputPlan, Plan};
 use crate::deadletters::DeadLetters;
 use crate::deliver::Delivery;
 use crate::http;
 use crate::intake::{Door, Floor};
+use crate::kept::{self, Kept};
 use crate::routes::Routes;
-use metlog_http::server::{Counters, Server};
+use metlog_http::server::{Counters, Gate, Server};
 use metlog_message::Timestamp;
 use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
 use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
@@ -31,6 +32,10 @@ pub struct Router {
     pub started: Instant,
     /// Reloads that were applied, and that were refused.
     pub reloads: Reloads,
+    /// The keys that all HTTP ports ask for.
+    pub gate: Arc<Gate>,
+    /// What is kept and can be asked for.
+    pub kept: Arc<Kept>,
     runtime: Handle,
     parts: Mutex<Parts>,
     janitor: Mutex<Option<(watch::Sender<bool>, JoinHandle<()>)>>,
@@ -65,8 +70,8 @@ struct RunningInput {
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
     again: Again,
-    /// The dialects it speaks on the router's own port.
-    dialects: Option<Vec<String>>,
+    /// What it is on the router's own port.
+    dialects: Option<HttpInput>,
 }
 
 /// Opens an input once more.
@@ -98,21 +103,28 @@ impl Router {
         let (spool, recovery) = open_spool(plan)?;
         let dead = DeadLetters::new(data.join("dead-letters"), plan.router.dead_letter_bytes.bytes());
         let floor = Arc::new(Floor::new(spool, dead, plan.router.limits(), Routes::new(Vec::new(), Vec::new())));
+        let gate = Arc::<Gate>::default();
+        gate.set(&plan.keys);
         let mut opened = Vec::new();
         for endpoint in &plan.endpoints {
             opened.push(open_endpoint(endpoint)?);
         }
+        // After the endpoints, which make what is not there yet.
+        let kept = Arc::<Kept>::default();
+        kept.set(kept.open(plan.store())?);
         let mut inputs = Vec::new();
         for input in &plan.inputs {
-            inputs.push(open_input(input)?);
+            inputs.push(open_input(input, &gate)?);
         }
-        let own = http::own(&plan.router)?;
+        let own = http::own(&plan.router, &gate)?;
         let slots = slots(plan, &floor)?;
         floor.set_routes(plan.routes(&slots)?);
         let router = Arc::new(Router {
             floor,
             started: Instant::now(),
             reloads: Reloads::default(),
+            gate: gate.clone(),
+            kept,
             runtime: runtime.clone(),
             parts: Mutex::default(),
             janitor: Mutex::default(),
@@ -179,9 +191,9 @@ impl Router {
         number: u32,
         account: Arc<InputAccount>,
     ) -> RunningInput {
-        let again = Arc::new(plan.reopen());
+        let again = Arc::new(plan.reopen(self.gate.clone()));
         let mut running = self.start_input(plan.name.clone(), plan.section.clone(), opened, again, number, account);
-        running.dialects = plan.on_own_port().map(<[String]>::to_vec);
+        running.dialects = plan.on_own_port().cloned();
         running
     }
 
@@ -205,13 +217,15 @@ impl Router {
 
     /// The router's own port: what it says of itself, and the dialects of inputs without a port of their own.
     fn serve_own(self: &Arc<Self>, parts: &mut Parts, server: Server) -> Result<(), String> {
-        let mut routes = http::about(self);
+        let mut routes = http::about(self, &server.guard());
         let at = format!("http://{}", server.local_addr());
-        for input in parts.inputs.iter_mut().filter(|input| input.dialects.is_some()) {
+        for input in &mut parts.inputs {
+            let Some(dialects) = &input.dialects else { continue };
             let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number)));
-            routes = routes.merge(http::dialects(&server, input.dialects.as_deref().unwrap_or_default(), &inlet)?);
+            routes = routes.merge(http::dialects(&server, dialects, &inlet)?);
             input.place.clone_from(&at);
         }
+        routes = kept::lend(routes, &self.kept, &self.floor);
         self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(at, server.counters());
         let (tell, stop) = Stop::new();
         let task = self.runtime.spawn(async move {
@@ -424,8 +438,8 @@ fn open_endpoint(plan: &EndpointPlan) -> Result<Box<dyn Endpoint>, String> {
     (plan.open)().map_err(|why| format!("endpoint `{}`: {why}", plan.name))
 }
 
-fn open_input(plan: &InputPlan) -> Result<Option<Box<dyn Input>>, String> {
-    plan.open().map_err(|why| format!("input `{}`: {why}", plan.name))
+fn open_input(plan: &InputPlan, gate: &Arc<Gate>) -> Result<Option<Box<dyn Input>>, String> {
+    plan.open(gate).map_err(|why| format!("input `{}`: {why}", plan.name))
 }
 
 fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {

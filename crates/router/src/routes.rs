@@ -5,7 +5,7 @@
 //! asked, under a lock, since such filters may count.
 
 use metlog_message::batch::bit;
-use metlog_message::{Head, Severity, Wants};
+use metlog_message::{Head, Severity, Wants, wire};
 use metlog_pipeline::{Event, Filter};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,8 @@ pub struct Route {
     pub types: Option<BTreeSet<String>>,
     /// Positions in the list of filters.
     pub filters: Vec<usize>,
+    /// Takes every message of its inputs whose field `alert` is true, whatever its other conditions say.
+    pub alerts: bool,
 }
 
 /// All routes of a configuration.
@@ -52,6 +54,8 @@ pub struct Routes {
 struct Verdict {
     yes: Wants,
     ask: Wants,
+    /// Who wants it if it is an alert.
+    alert: Wants,
 }
 
 /// Why an endpoint does not want a message.
@@ -90,6 +94,11 @@ impl Routes {
         self.routes.iter()
     }
 
+    /// Those that take alerts.
+    fn alerts(&self) -> Wants {
+        self.routes.iter().filter(|route| route.alerts).fold(0, |all, route| all | bit(route.slot))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Node>> {
         // A filter that panicked has kept or refused one message wrongly; that is no reason to lose the rest.
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,6 +107,9 @@ impl Routes {
     fn verdict(&self, filters: &[Node], input: u32, kind: &str, severity: Severity) -> Verdict {
         let mut verdict = Verdict::default();
         for route in &self.routes {
+            if route.alerts && route.takes_input(input) {
+                verdict.alert |= bit(route.slot);
+            }
             if route.plainly_refuses(input, kind, severity).is_some() {
                 continue;
             }
@@ -117,7 +129,11 @@ impl Routes {
     pub fn explain(&self, input: u32, event: &Event<'_>) -> Vec<(&Route, Result<(), Refusal>)> {
         let mut filters = self.lock();
         let mut asked = Asked::default();
+        let alert = self.alerts() != 0 && is_alert(event.head);
         let mut verdict = |route: &Route| {
+            if alert && route.alerts && route.takes_input(input) {
+                return Ok(());
+            }
             if let Some(refusal) = route.plainly_refuses(input, &event.head.kind, event.head.severity) {
                 return Err(refusal);
             }
@@ -130,9 +146,20 @@ impl Routes {
     }
 }
 
+/// Whether a message says that somebody has to be told: its field `alert` is true.
+fn is_alert(head: &Head<'_>) -> bool {
+    memchr::memmem::find(head.fields, b"\"alert\"").is_some()
+        && wire::read_value_within(head.fields, &wire::Limits::NONE)
+            .is_ok_and(|fields| fields.as_map().and_then(|map| map.get("alert")?.as_bool()) == Some(true))
+}
+
 impl Route {
+    fn takes_input(&self, input: u32) -> bool {
+        self.inputs.as_ref().is_none_or(|inputs| inputs.contains(&input))
+    }
+
     fn plainly_refuses(&self, input: u32, kind: &str, severity: Severity) -> Option<Refusal> {
-        if self.inputs.as_ref().is_some_and(|inputs| !inputs.contains(&input)) {
+        if !self.takes_input(input) {
             return Some(Refusal::Input);
         }
         if let Some(most) = self.severity_max.filter(|most| severity > *most) {
@@ -199,11 +226,12 @@ impl Judge {
     #[inline]
     pub fn wants(&mut self, routes: &Routes, input: u32, head: &Head<'_>, raw: &[u8]) -> Wants {
         let known = self.known.get(&*head.kind).and_then(|by_severity| by_severity.get(head.severity as usize));
-        let Verdict { yes, ask } = match known {
+        let Verdict { yes, ask, alert } = match known {
             Some(Some(verdict)) => *verdict,
             _ => self.learn(routes, input, &head.kind, head.severity),
         };
-        if ask == 0 { yes } else { yes | self.ask(routes, ask, &Event { head, raw }) }
+        let wants = if ask == 0 { yes } else { yes | self.ask(routes, ask, &Event { head, raw }) };
+        if alert & !wants != 0 && is_alert(head) { wants | alert } else { wants }
     }
 
     #[cold]

@@ -39,6 +39,7 @@ fn configuration() -> impl Strategy<Value = String> {
         prop::option::of(prop::collection::vec(prop::sample::select(TYPES.to_vec()), 0..4)),
         prop::option::of(prop::sample::select(vec!["one", "two"])),
         prop::collection::vec(0..5, 0..4),
+        any::<bool>(),
     );
     (filters, prop::collection::vec(endpoint, 1..6)).prop_map(|((a, b, c, d, e), endpoints)| {
         let mut text =
@@ -47,9 +48,9 @@ fn configuration() -> impl Strategy<Value = String> {
         for (at, filter) in [a, b, c, d, e].into_iter().enumerate() {
             let _ = writeln!(text, "[filters.f{at}]\n{filter}");
         }
-        for (at, (severity, types, input, filters)) in endpoints.into_iter().enumerate() {
+        for (at, (severity, types, input, filters, alerts)) in endpoints.into_iter().enumerate() {
             let filters: Vec<String> = filters.into_iter().map(|at| format!("f{at}")).collect();
-            let _ = writeln!(text, "[endpoints.e{at}]\ntype = 'null'\nfilters = {filters:?}");
+            let _ = writeln!(text, "[endpoints.e{at}]\ntype = 'null'\nfilters = {filters:?}\nalerts = {alerts}");
             text.extend(severity.map(|severity| format!("severity_max = {severity}\n")));
             text.extend(types.map(|types| format!("types = {types:?}\n")));
             text.extend(input.map(|input| format!("from_inputs = ['{input}']\n")));
@@ -60,12 +61,16 @@ fn configuration() -> impl Strategy<Value = String> {
 
 fn message() -> impl Strategy<Value = Message> {
     let kind = prop::sample::select([&TYPES[..], &["unheard-of"]].concat());
-    (kind, 0_i64..8, prop::sample::select(vec!["web", "webshop", "db", ""]), prop::option::of(0_i64..4)).prop_map(
-        |(kind, severity, logger, n)| {
+    let logger = prop::sample::select(vec!["web", "webshop", "db", ""]);
+    (kind, 0_i64..8, logger, prop::option::of(0_i64..4), prop::option::of(any::<bool>())).prop_map(
+        |(kind, severity, logger, n, alert)| {
             let severity = Severity::from_number(severity).expect("one of the eight");
-            let message = Message::new(kind).severity(severity).logger(logger);
-            match n {
-                Some(n) => message.field("n", n),
+            let mut message = Message::new(kind).severity(severity).logger(logger);
+            if let Some(n) = n {
+                message = message.field("n", n);
+            }
+            match alert {
+                Some(alert) => message.field("alert", alert),
                 None => message,
             }
         },
@@ -93,6 +98,53 @@ proptest! {
             let yes = explained.iter().filter(|(_, verdict)| verdict.is_ok()).fold(0, |all, (route, _)| all | bit(route.slot));
             prop_assert_eq!(wants, yes, "input {} message {:?}\n{}", input, message, text);
         }
+    }
+}
+
+#[test]
+fn an_alert_reaches_who_tells_people_past_every_filter() {
+    let text = "
+        [inputs.one]
+        type = 'tcp'
+        listen = '127.0.0.1:1'
+        [inputs.two]
+        type = 'tcp'
+        listen = '127.0.0.1:2'
+        [endpoints.pager]
+        type = 'webhook'
+        url = 'http://127.0.0.1:1/'
+        severity_max = 0
+        from_inputs = ['one']
+        [endpoints.quiet]
+        type = 'webhook'
+        url = 'http://127.0.0.1:1/'
+        severity_max = 0
+        alerts = false
+        [endpoints.loud]
+        type = 'null'
+        severity_max = 0
+        alerts = true
+        [endpoints.file]
+        type = 'null'
+        severity_max = 0";
+    let routes = routes(text);
+    let wants = |input: u32, json: &str| {
+        let text = format!(
+            "{{\"type\":\"x\",\"timestamp\":\"2026-11-21T08:00:00Z\",\"logger\":\"\",\"severity\":6,\"payload\":\"\",\"fields\":{json}}}"
+        );
+        let head = head::scan(text.as_bytes(), &wire::Limits::default()).expect(json);
+        Judge::default().wants(&routes, input, &head, text.as_bytes())
+    };
+    assert_eq!(wants(0, "{\"alert\":true}"), bit(0) | bit(2));
+    assert_eq!(wants(1, "{\"a\":1, \"alert\" : true}"), bit(2), "not of that input");
+    for none in [
+        "{}",
+        "{\"alert\":false}",
+        "{\"alert\":\"true\"}",
+        "{\"a\":{\"alert\":true}}",
+        "{\"a\":\"\\\"alert\\\":true\"}",
+    ] {
+        assert_eq!(wants(0, none), 0, "{none}");
     }
 }
 

@@ -129,7 +129,10 @@ impl<'a> Reading<'a> {
                 let name = names.get(usize::from(*at)).copied().unwrap_or_default();
                 visitor.visit_enum(Variant { name, content: Some(node) })
             }
-            _ => return self.any(visitor),
+            _ => {
+                let known = one_of("value", names);
+                return self.any(visitor).map_err(|error| error.expecting(known.trim_start_matches("expected ")));
+            }
         };
         result.map_err(|error| error.at(node, None))
     }

@@ -105,6 +105,11 @@ impl Problems {
         self.list.iter()
     }
 
+    /// Each of them, to say more about it.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Problem> {
+        self.list.iter_mut()
+    }
+
     /// `value` if all is well.
     ///
     /// # Errors

@@ -81,6 +81,14 @@ impl Error {
         self
     }
 
+    /// Says what would be right in these words.
+    pub fn expecting(mut self, words: &str) -> Self {
+        if let Wrong::Mismatch { expected, .. } = &mut self.wrong {
+            words.clone_into(expected);
+        }
+        self
+    }
+
     pub fn inside(mut self, step: Step) -> Self {
         self.path.push(step);
         self
@@ -114,6 +122,10 @@ impl Error {
             }
             Wrong::Missing(key) => (format!("missing key `{}`", path(Some(key))), None),
             Wrong::Mismatch { found, expected } => (format!("expected {expected}, found {found}"), None),
+            // What the standard library says of an address says nothing of what one looks like.
+            Wrong::Other(message) if message == "invalid socket address syntax" => {
+                ("expected an address and a port such as 127.0.0.1:5567".to_owned(), None)
+            }
             Wrong::Other(message) => (message.clone(), None),
         };
         let message = match (&self.wrong, path(None)) {
@@ -173,6 +185,9 @@ fn plainly(expected: &str) -> String {
         "i16" => whole(i16::MIN.into(), 32767),
         "i32" => whole(i32::MIN.into(), 2_147_483_647),
         "i64" | "isize" => "a whole number".into(),
+        "a nonzero u8" | "a nonzero u16" | "a nonzero u32" | "a nonzero u64" | "a nonzero usize" => {
+            "a whole number from 1 on".into()
+        }
         other if other.starts_with("struct ") => "a table".into(),
         other => other.into(),
     }

@@ -5,10 +5,12 @@
 //! - [`mod@drive`]: what the client does with a sender's answers
 //! - [`inlet`]: the router's side of an input, which records
 //! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
+//! - [`mod@postgres`]: PostgreSQL itself, which can be killed
 //! - [`http`]: a web server that answers by script
 //! - [`mod@python`]: a Python with packages, for clients and servers we must work with
 //! - [`mod@settings`]: settings of plugins from text and from their examples
 //! - [`service`]: a neighbour's web service, played for the contract
+//! - [`smtp`]: a mail server that fails where a test says so
 //! - [`stage`]: a stand-in for the client around one method
 //! - [`victorialogs`]: VictoriaLogs, played with what it loses behind its 200
 //! - [`eventually`]: waiting without sleeping too long
@@ -18,16 +20,19 @@ pub mod drive;
 pub mod http;
 pub mod inlet;
 pub mod peer;
+pub mod postgres;
 pub mod python;
 pub mod sample;
 pub mod service;
 pub mod settings;
+pub mod smtp;
 pub mod stage;
 pub mod victorialogs;
 
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
 pub use inlet::Recorder;
+pub use postgres::Postgres;
 pub use python::python;
 pub use service::Service;
 pub use settings::{ini_settings, of_example, open, settings};

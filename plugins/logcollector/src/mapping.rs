@@ -6,8 +6,9 @@
 //!
 //! The table is in the README.
 
+use crate::filler;
 use metlog_http::event;
-use metlog_message::{Fields, Message, Value};
+use metlog_message::{Fields, Message, Value, wire};
 
 /// Text columns and how many characters they hold.
 const TEXTS: &[(&str, usize)] = &[
@@ -66,9 +67,9 @@ impl Default for Defaults {
     fn default() -> Self {
         Defaults {
             service: None,
-            environment: "development",
-            service_version: "v0.0.0-dev".into(),
-            log_type: "BACKEND",
+            environment: filler::ENVIRONMENT,
+            service_version: filler::SERVICE_VERSION.into(),
+            log_type: filler::LOG_TYPE,
         }
     }
 }
@@ -91,15 +92,28 @@ fn word(words: &[(&'static str, &[&str])], text: &str) -> Option<&'static str> {
 
 /// The entry of a message.
 pub fn entry(mut message: Message, defaults: &Defaults) -> Value {
+    let whole = has_nul(&message).then(|| {
+        let mut text = Vec::new();
+        wire::write(&mut text, &message);
+        String::from_utf8_lossy(&text).into_owned()
+    });
     let level = event::level_of_six(&message).to_ascii_uppercase();
-    if event::is_trace(&message) {
-        message.fields.remove("level");
+    // What the entry says otherwise than the message did.
+    let mut kept = Fields::new();
+    if level == "TRACE" {
+        keep(&mut kept, "level", message.fields.remove("level"), Some("trace".into()));
     }
     let mut envelope = event::envelope(&message);
     envelope.set("timestamp", message.timestamp.to_string());
+    if let Some(whole) = whole {
+        envelope.set("whole", whole);
+    }
     let mut fields = std::mem::take(&mut message.fields);
     let mut metadata = match fields.remove("metadata") {
-        Some(Value::Map(metadata)) => metadata,
+        Some(Value::Map(metadata)) => {
+            envelope.set("metadata", metadata.iter().map(|(name, _)| name).collect::<Vec<_>>());
+            metadata
+        }
         Some(other) => [("metadata", other)].into_iter().collect(),
         None => Fields::new(),
     };
@@ -107,7 +121,11 @@ pub fn entry(mut message: Message, defaults: &Defaults) -> Value {
     let mut entry = Fields::new();
     entry.set("level", level);
     entry.set("message", message.payload.to_text().into_owned());
+    let given = fields.get("created_at").cloned();
     entry.set("created_at", created_at(&message, &mut fields));
+    if !fields.contains("created_at") {
+        keep(&mut kept, "created_at", given, None);
+    }
     for &(column, room) in TEXTS {
         let Some(text) = scalar(fields.get(column)) else { continue };
         let (cell, fits) = cell(column, &text, room);
@@ -115,20 +133,28 @@ pub fn entry(mut message: Message, defaults: &Defaults) -> Value {
             entry.set(column, cell);
         }
         if fits {
-            fields.remove(column);
+            let restored = entry.get(column).filter(|cell| !filler::is(column, cell, &message.logger)).cloned();
+            keep(&mut kept, column, fields.remove(column), restored);
         }
     }
     for (column, words) in [("environment", ENVIRONMENTS), ("log_type", LOG_TYPES), ("method", METHODS)] {
         if let Some(known) = fields.get(column).and_then(Value::as_str).and_then(|text| word(words, text)) {
             entry.set(column, known);
-            fields.remove(column);
+            let restored = Value::from(known);
+            let restored = Some(restored).filter(|known| !filler::is(column, known, &message.logger));
+            keep(&mut kept, column, fields.remove(column), restored);
         }
     }
+    let given = fields.get("duration_ms").cloned();
     if let Some(duration) = duration_ms(&message, &mut fields) {
         entry.set("duration_ms", duration);
+        if !fields.contains("duration_ms") {
+            let restored = (message.kind != "timer").then_some(Value::Float(duration));
+            keep(&mut kept, "duration_ms", given, restored);
+        }
     }
     let service = || defaults.service.as_deref().unwrap_or(&message.logger);
-    let service = Some(service()).filter(|name| !name.is_empty()).unwrap_or("unknown");
+    let service = Some(service()).filter(|name| !name.is_empty()).unwrap_or(filler::SERVICE);
     for (column, default) in [
         ("service", service),
         ("service_version", defaults.service_version.as_str()),
@@ -142,9 +168,19 @@ pub fn entry(mut message: Message, defaults: &Defaults) -> Value {
     for (name, value) in fields {
         event::add(&mut metadata, &name, value);
     }
+    if !kept.is_empty() {
+        envelope.set("fields", kept);
+    }
     event::add(&mut metadata, "metlog", envelope);
     entry.set("metadata", metadata);
     without_nul(Value::Map(entry))
+}
+
+/// Keeps what was given unless it can be had back from the entry.
+fn keep(kept: &mut Fields, name: &str, given: Option<Value>, restored: Option<Value>) {
+    if let Some(given) = given.filter(|given| Some(given) != restored.as_ref()) {
+        kept.set(name, given);
+    }
 }
 
 fn created_at(message: &Message, fields: &mut Fields) -> f64 {
@@ -193,6 +229,27 @@ fn duration_ms(message: &Message, fields: &mut Fields) -> Option<f64> {
     }
     let payload = &message.payload;
     payload.as_f64().or_else(|| payload.as_str()?.trim().parse().ok()).filter(fits)
+}
+
+/// Whether there is a NUL anywhere. Such a message stands in the envelope as a text once more, where it is an escape.
+fn has_nul(message: &Message) -> bool {
+    fn inside(value: &Value) -> bool {
+        match value {
+            Value::Str(text) => text.contains('\0'),
+            Value::List(items) => items.iter().any(inside),
+            Value::Map(fields) => within(fields),
+            _ => false,
+        }
+    }
+    fn within(fields: &Fields) -> bool {
+        fields.iter().any(|(name, value)| name.contains('\0') || inside(value))
+    }
+    let texts = [Some(&message.kind), Some(&message.logger), message.hostname.as_ref()];
+    let texts = texts.into_iter().chain([message.origin.as_ref().map(|origin| &origin.client)]).flatten();
+    inside(&message.payload)
+        || within(&message.fields)
+        || within(&message.extra)
+        || texts.into_iter().any(|text| text.contains('\0'))
 }
 
 /// PostgreSQL has no place for NUL, in text or in JSON.

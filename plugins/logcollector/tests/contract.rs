@@ -54,15 +54,22 @@ const COLUMNS: &[&str] = &[
     "metadata",
 ];
 
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::Str(text) => text.contains('\0'),
+        Value::List(items) => items.iter().any(has_nul),
+        Value::Map(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
 /// Whether the table takes an entry and keeps all of it.
 fn fits(entry: &Fields) -> bool {
     let is_one = |name: &str, words: &[&str]| words.contains(&text(entry, name).as_str());
     let room = |name: &str, room: usize| {
         entry.get(name).is_none_or(|value| value.as_str().is_some_and(|text| text.chars().count() <= room))
     };
-    let mut written = Vec::new();
-    wire::write_value(&mut written, &Value::Map(entry.clone()));
-    !written.windows(6).any(|part| part == b"\\u0000")
+    !has_nul(&Value::Map(entry.clone()))
         && entry.iter().all(|(name, _)| COLUMNS.contains(&name))
         && is_one("level", LEVELS)
         && is_one("environment", ENVIRONMENTS)

@@ -1,123 +1,278 @@
-//! What a message is to a MADSci event manager: the body of one `POST /event`, in the form that the servers 0.5.2 and
-//! 0.8.1 both take.
+//! Message ⇄ event.
 //!
-//! The table is in the README.
+//! Two forms of a message stand for an event. Our own sender's events become again the message they were made of; any
+//! other becomes a message of its own form, whose fields are the event's keys. Nothing is lost either way, and an event
+//! that only looks like our sender's takes the second.
 
-use crate::ulid;
+use crate::event::{Event, SOURCES};
+use crate::{types, ulid};
 use metlog_http::event;
-use metlog_message::{Fields, Message, Severity, Value};
+use metlog_message::message::Origin;
+use metlog_message::{Fields, Message, Severity, Timestamp, Value};
 
-/// What both servers know. Of the 38 of 0.5.2 only `experiment_stop` is missing in 0.8.1; what 0.8.1 has beyond them
-/// is answered with 422 by 0.5.2.
-const TYPES: &[&str] = &[
-    "unknown",
-    "log",
-    "log_debug",
-    "log_info",
-    "log_warning",
-    "log_error",
-    "log_critical",
-    "test",
-    "lab_create",
-    "lab_start",
-    "lab_stop",
-    "node_create",
-    "node_start",
-    "node_stop",
-    "node_config_update",
-    "node_status_update",
-    "node_error",
-    "workcell_create",
-    "workcell_start",
-    "workcell_stop",
-    "workcell_config_update",
-    "workcell_status_update",
-    "workflow_create",
-    "workflow_start",
-    "workflow_complete",
-    "workflow_abort",
-    "experiment_create",
-    "experiment_start",
-    "experiment_complete",
-    "experiment_failed",
-    "experiment_pause",
-    "experiment_continued",
-    "campaign_create",
-    "campaign_start",
-    "campaign_complete",
-    "campaign_abort",
-    "action_status_change",
-];
+/// The envelope key of every message that a dialect made, and what ours says there.
+pub const VIA: (&str, &str) = ("via", "madsci");
 
-/// The ids of an event's source, each a ULID.
-const SOURCES: &[&str] = &[
-    "user_id",
-    "experiment_id",
-    "campaign_id",
-    "project_id",
-    "node_id",
-    "workcell_id",
-    "lab_id",
-    "step_id",
-    "workflow_id",
-    "manager_id",
-];
+/// The logger of events that are not our sender's.
+const LOGGER: &str = "madsci";
 
-/// The event of a message.
-pub fn event(mut message: Message) -> Value {
-    let envelope = event::envelope(&message);
-    let mut fields = std::mem::take(&mut message.fields);
-    let (level, by_severity) = match message.severity {
-        Severity::Emergency | Severity::Alert | Severity::Critical => (50, "log_critical"),
-        Severity::Error => (40, "log_error"),
-        Severity::Warning => (30, "log_warning"),
-        Severity::Notice | Severity::Informational => (20, "log_info"),
-        Severity::Debug => (10, "log_debug"),
-    };
-
-    let mut event = Fields::new();
-    let id = take_if(&mut fields, "event_id", ulid::is_valid).unwrap_or_else(|| ulid::of(&message));
-    event.set("event_id", id);
-    let named = take_if(&mut fields, "event_type", |name| known(name).is_some());
-    event.set("event_type", named.as_deref().and_then(known).or(known(&message.kind)).unwrap_or(by_severity));
-    event.set("log_level", level);
-    let alert = fields.get("alert").and_then(Value::as_bool);
-    if alert.is_some() {
-        fields.remove("alert");
+/// The event of a message, whoever made it.
+pub fn event(mut message: Message) -> Event {
+    if message.extra.get(VIA.0).and_then(Value::as_str) != Some(VIA.1) {
+        return made(message);
     }
-    event.set("alert", alert.unwrap_or(message.kind == "alert"));
-    event.set("event_timestamp", message.timestamp.to_string());
-    let mut source = Fields::new();
-    for name in SOURCES {
-        if let Some(id) = take_if(&mut fields, name, ulid::is_valid) {
-            source.set(*name, id);
+    message.extra.remove(VIA.0);
+    unfolded(message).unwrap_or_else(|mut message| {
+        // Put there to be found by; the event never had it among its data.
+        let is_id = |id: &Value| id.as_str().is_some_and(ulid::is_valid);
+        let last = message.fields.iter().last().is_some_and(|(name, id)| name == "event_id" && is_id(id));
+        let id = if last { message.fields.remove("event_id") } else { None };
+        let mut event = made(message);
+        if let Some(Value::Str(id)) = id {
+            event.id = id;
         }
-    }
-    event.set("source", source);
-    for (name, digits) in [("trace_id", 32), ("span_id", 16)] {
-        let is_id = |text: &str| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if let Some(id) = take_if(&mut fields, name, is_id) {
-            event.set(name, id);
-        }
-    }
-    let mut data = Fields::new();
+        event
+    })
+}
+
+/// The message of an event that happened then.
+pub fn message(event: Event, at: Timestamp) -> Message {
+    let mut message = remade(&event).unwrap_or_else(|| folded(event, at));
+    message.extra.set(VIA.0, VIA.1);
+    message
+}
+
+/// A message as an event, by the table in the README.
+fn made(mut message: Message) -> Event {
+    let mut envelope = event::envelope(&message);
+    let fields = std::mem::take(&mut message.fields);
+    let (level, by_severity) = types::of_severity(message.severity);
+    let (mut id, mut kind, mut alert, mut trace_id, mut span_id) = (None, None, None, None, None);
+    let (mut source, mut data) = (Fields::new(), Fields::new());
+    let (mut moved, mut renamed) = (Fields::new(), Fields::new());
     data.set("message", message.payload.to_text().into_owned());
-    for (name, value) in fields {
-        event::add(&mut data, &name, value);
+    for (at, (name, value)) in fields.into_iter().enumerate() {
+        let text = value.as_str();
+        let place = match name.as_str() {
+            "event_id" if text.is_some_and(ulid::is_valid) => &mut id,
+            "trace_id" if text.is_some_and(|text| is_hexadecimal(text, 32)) => &mut trace_id,
+            "span_id" if text.is_some_and(|text| is_hexadecimal(text, 16)) => &mut span_id,
+            "event_type" => {
+                let known = text.and_then(types::known_to_both);
+                kind = known;
+                if known.is_none() || known != text {
+                    data.push(name, value);
+                } else {
+                    moved.set(name, at);
+                }
+                continue;
+            }
+            "alert" if value.as_bool().is_some() => {
+                alert = value.as_bool();
+                moved.set(name, at);
+                continue;
+            }
+            _ if SOURCES.contains(&name.as_str()) && text.is_some_and(ulid::is_valid) => {
+                moved.set(name.as_str(), at);
+                source.set(name, value);
+                continue;
+            }
+            _ => {
+                let free = free(&data, &name);
+                if free != name {
+                    renamed.set(free.as_str(), name);
+                }
+                data.push(free, value);
+                continue;
+            }
+        };
+        *place = text.map(str::to_owned);
+        moved.set(name, at);
     }
-    event::add(&mut data, "metlog", envelope);
-    event.set("event_data", data);
-    Value::Map(event)
+    for (name, places) in [("moved", moved), ("renamed", renamed)] {
+        if !places.is_empty() {
+            envelope.set(name, places);
+        }
+    }
+    let free = free(&data, "metlog");
+    data.push(free, Value::Map(envelope));
+    Event {
+        id: id.unwrap_or_else(|| ulid::of(&message)),
+        kind: kind.or_else(|| types::known_to_both(&message.kind)).unwrap_or(by_severity),
+        level,
+        alert: alert.unwrap_or(message.kind == "alert"),
+        timestamp: message.timestamp.to_string().into(),
+        source,
+        data: Value::Map(data),
+        trace_id,
+        span_id,
+        archived: false,
+        archived_at: Value::Null,
+        extra: Fields::new(),
+    }
 }
 
-/// A type's name as the servers spell it.
-fn known(name: &str) -> Option<&'static str> {
-    TYPES.iter().copied().find(|known| known.eq_ignore_ascii_case(name.trim()))
+/// A name that is not taken: underscores in front until it is not.
+fn free(data: &Fields, name: &str) -> String {
+    let mut name = name.to_owned();
+    while data.contains(&name) {
+        name.insert(0, '_');
+    }
+    name
 }
 
-/// Takes out a text that is right for its place. Anything else stays with the caller's data.
-fn take_if(fields: &mut Fields, name: &str, right: impl Fn(&str) -> bool) -> Option<String> {
-    let text = fields.get(name)?.as_str().filter(|text| right(text))?.to_owned();
-    fields.remove(name);
-    Some(text)
+fn is_hexadecimal(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The message that our own sender made an event of, if that is what it was: it must become the very same event again.
+fn remade(event: &Event) -> Option<Message> {
+    let mut data = event.data.as_map()?.clone();
+    let (name, _) = data.iter().last()?;
+    let name = Some(name).filter(|name| name.trim_start_matches('_') == "metlog")?.to_owned();
+    let Some(Value::Map(mut envelope)) = data.remove(&name) else { return None };
+    let mut message = Message::new(text(&mut envelope, "type")?);
+    message.severity = Severity::from_number(envelope.remove("severity")?.as_i64()?)?;
+    message.timestamp = Timestamp::parse(event.timestamp.as_str()?)?;
+    message.logger = text(&mut envelope, "logger").unwrap_or_default();
+    message.hostname = text(&mut envelope, "hostname");
+    message.pid = envelope.remove("pid").and_then(|pid| pid.as_i64());
+    if let (Some(client), Some(seq)) = (text(&mut envelope, "client"), envelope.remove("seq")) {
+        let seq = match seq {
+            Value::UInt(seq) => seq,
+            other => u64::try_from(other.as_i64()?).ok()?,
+        };
+        message.origin = Some(Origin { client, seq });
+    }
+    let said = data.remove("message")?;
+    message.payload = envelope.remove("payload").unwrap_or(said);
+    if let Some(Value::Map(extra)) = envelope.remove("envelope") {
+        message.extra = extra;
+    }
+    message.fields = fields_again(event, data, &envelope)?;
+    let again = made(message.clone());
+    // Without an id of its own and without a running number, chance had given the event its id.
+    let by_chance = message.origin.is_none() && !message.fields.contains("event_id");
+    if again != (Event { id: if by_chance { again.id.clone() } else { event.id.clone() }, ..event.clone() }) {
+        return None;
+    }
+    match message.fields.get("event_id") {
+        None => message.fields.push("event_id".to_owned(), event.id.as_str().into()),
+        Some(id) if id.as_str() == Some(&event.id) => {}
+        // Nobody would find it by the event's.
+        Some(_) => return None,
+    }
+    Some(message)
+}
+
+/// A message's fields, each where it was and under its own name.
+fn fields_again(event: &Event, data: Fields, envelope: &Fields) -> Option<Fields> {
+    let renamed = envelope.get("renamed").and_then(Value::as_map);
+    let mut fields: Vec<(String, Value)> = data
+        .into_iter()
+        .map(|(name, value)| {
+            let was = renamed.and_then(|renamed| renamed.get(&name)?.as_str());
+            (was.map_or(name.clone(), str::to_owned), value)
+        })
+        .collect();
+    let mut moved: Vec<(usize, &str)> = Vec::new();
+    for (name, at) in envelope.get("moved").and_then(Value::as_map).into_iter().flat_map(Fields::iter) {
+        moved.push((usize::try_from(at.as_i64()?).ok()?, name));
+    }
+    moved.sort_unstable();
+    for (at, name) in moved {
+        let value = match name {
+            "event_id" => Value::from(event.id.as_str()),
+            "event_type" => event.kind.into(),
+            "alert" => event.alert.into(),
+            "trace_id" => event.trace_id.clone().into(),
+            "span_id" => event.span_id.clone().into(),
+            id => event.source.get(id)?.clone(),
+        };
+        fields.insert(at.min(fields.len()), (name.to_owned(), value));
+    }
+    Some(fields.into_iter().collect())
+}
+
+fn text(fields: &mut Fields, name: &str) -> Option<String> {
+    match fields.remove(name) {
+        Some(Value::Str(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Any other event as a message: its keys are fields, its text is the payload.
+fn folded(event: Event, at: Timestamp) -> Message {
+    let mut message = Message::new(event.effective_kind()).severity(types::severity(event.level)).logger(LOGGER);
+    message.timestamp = at;
+    let mut data = event.data;
+    match &mut data {
+        // Taken out only where it can be put back in its place.
+        Value::Map(inner) if is_first_text(inner) => message.payload = inner.remove("message").unwrap_or_default(),
+        Value::Map(inner) => {
+            message.payload = Value::from(inner.get("message").and_then(Value::as_str).unwrap_or_default());
+        }
+        // 0.5.2 sends the JSON of a text, quotes and all.
+        Value::Str(text) => {
+            let inside = metlog_message::wire::read_value(text.as_bytes());
+            message.payload = inside.ok().filter(|inside| inside.as_str().is_some()).unwrap_or(text.as_str().into());
+        }
+        _ => {}
+    }
+    let fields = &mut message.fields;
+    fields.set("event_id", event.id);
+    fields.set("event_type", event.kind);
+    fields.set("log_level", event.level);
+    fields.set("alert", event.alert);
+    fields.set("event_timestamp", event.timestamp);
+    fields.set("source", event.source);
+    fields.set("event_data", data);
+    for (name, id) in [("trace_id", event.trace_id), ("span_id", event.span_id)] {
+        if let Some(id) = id {
+            fields.set(name, id);
+        }
+    }
+    if event.archived {
+        fields.set("archived", true);
+    }
+    if event.archived_at != Value::Null {
+        fields.set("archived_at", event.archived_at);
+    }
+    if !event.extra.is_empty() {
+        fields.set("event_extra", event.extra);
+    }
+    message
+}
+
+fn is_first_text(data: &Fields) -> bool {
+    data.iter().next().is_some_and(|(name, value)| {
+        name == "message" && value.as_str().is_some_and(|text| !text.is_empty())
+    })
+}
+
+/// The event of a message in its own form, or the message again if it is in the other.
+fn unfolded(message: Message) -> Result<Event, Message> {
+    let is_own = |fields: &Fields| {
+        let text = |name: &str| fields.get(name).is_some_and(|value| value.as_str().is_some());
+        text("event_id") && text("event_type") && fields.contains("event_timestamp") && fields.contains("event_data")
+    };
+    if message.logger != LOGGER || message.origin.is_some() || !is_own(&message.fields) {
+        return Err(message);
+    }
+    let Message { payload, mut fields, .. } = message.clone();
+    let extra = fields.remove("event_extra");
+    let mut data = fields.remove("event_data").unwrap_or_default();
+    if let Value::Map(inner) = &mut data
+        && !inner.contains("message")
+        && payload.as_str().is_some_and(|text| !text.is_empty())
+    {
+        let rest = std::mem::take(inner);
+        inner.set("message", payload);
+        rest.into_iter().for_each(|(name, value)| inner.push(name, value));
+    }
+    fields.set("event_data", data);
+    if let Some(Value::Map(extra)) = extra {
+        extra.into_iter().for_each(|(name, value)| fields.push(name, value));
+    }
+    Event::read(Value::Map(fields)).map_err(|_| message)
 }

@@ -1,6 +1,6 @@
 use crate::mapping;
 use metlog_http::{
-    Address, Blocking, Compress, Connection, Delivery, Key, Options, Post, Reply, Taken, Trouble, event,
+    Address, Blocking, Compress, Connection, Delivery, Key, Options, Post, Rejected, Reply, Taken, Trouble, event,
 };
 use metlog_message::{Lines, Value, wire};
 use metlog_pipeline::registry::Configured;
@@ -36,7 +36,7 @@ pub struct MadsciSender {
 impl Sender for MadsciSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
         let MadsciSender { client, delivery } = self;
-        let map = |line: &[u8]| event::message(line).map(|message| event::json(&mapping::event(message)));
+        let map = |line: &[u8]| event::message(line).map(|message| event::json(&Value::Map(mapping::event(message).body())));
         delivery.deliver(batch, map, |events: &[Vec<u8>]| {
             let body = events.concat();
             let reply = client.post(Post { content_type: "application/json", body, compress: Compress::NONE })?;
@@ -51,8 +51,15 @@ impl Sender for MadsciSender {
 
 /// The server answers with the event it stored, or had stored already under that id.
 fn taken(reply: &Reply, address: &Address) -> Result<Taken, Trouble> {
-    let is_event = || matches!(wire::read_value(&reply.body), Ok(Value::Map(event)) if event.contains("_id") || event.contains("event_id"));
-    if reply.cut || is_event() {
+    let event = match wire::read_value(&reply.body) {
+        Ok(Value::Map(event)) if event.contains("_id") || event.contains("event_id") => Some(event),
+        _ => None,
+    };
+    // What a router answers instead of 422, which clients in the field would repeat for ever.
+    if let Some(why) = event.as_ref().and_then(|event| event.get("metlog_refused")?.as_str()) {
+        return Ok(Taken { rejected: vec![Rejected { at: 0, why: why.to_owned() }], note: None });
+    }
+    if reply.cut || event.is_some() {
         return Ok(Taken::default());
     }
     Err(Trouble::pause(format!(

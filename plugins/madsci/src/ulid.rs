@@ -3,19 +3,37 @@
 //! The event manager drops an event whose id it has already. So the id of a message that tells its sender and running
 //! number is made from those: sent twice, it is stored once.
 
-use metlog_message::Message;
+use metlog_message::{Message, Timestamp};
 
 /// Crockford's: without I, L, O and U.
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The id of a message.
 pub fn of(message: &Message) -> String {
-    let unique = match &message.origin {
-        Some(origin) => fnv(&[origin.client.as_bytes(), &origin.seq.to_be_bytes()]),
-        None => fastrand::u128(..),
-    };
-    let milliseconds = u128::try_from(message.timestamp.nanos() / 1_000_000).unwrap_or(0);
+    match &message.origin {
+        Some(origin) => made(message.timestamp, fnv(&[origin.client.as_bytes(), &origin.seq.to_be_bytes()])),
+        None => new(message.timestamp),
+    }
+}
+
+/// The id of something that has none.
+pub fn new(at: Timestamp) -> String {
+    made(at, fastrand::u128(..))
+}
+
+fn made(at: Timestamp, unique: u128) -> String {
+    let milliseconds = u128::try_from(at.nanos() / 1_000_000).unwrap_or(0);
     text((milliseconds & ((1 << 48) - 1)) << 80 | unique & ((1 << 80) - 1))
+}
+
+/// The millisecond that an id was made in, if it is one.
+pub fn millisecond(id: &str) -> Option<Timestamp> {
+    if !is_valid(id) {
+        return None;
+    }
+    let digit = |byte: u8| DIGITS.iter().position(|digit| *digit == byte.to_ascii_uppercase());
+    let milliseconds = id.bytes().take(10).try_fold(0i64, |sum, byte| Some(sum * 32 + digit(byte)? as i64))?;
+    milliseconds.checked_mul(1_000_000).map(Timestamp::from_nanos)
 }
 
 /// Whether a text is one, in either case. The first digit holds three bits only.
@@ -74,5 +92,8 @@ mod tests {
         assert_eq!(text(u128::MAX), format!("7{}", "Z".repeat(25)));
         // The specification's example of a time.
         assert!(text(1_469_918_176_385 << 80).starts_with("01ARYZ6S41"));
+        let at = Timestamp::from_nanos(1_469_918_176_385_999_999);
+        assert_eq!(millisecond(&new(at)), Some(Timestamp::from_nanos(1_469_918_176_385_000_000)));
+        assert_eq!(millisecond("7ZZZZZZZZZZZZZZZZZZZZZZZZZ"), None, "beyond our times");
     }
 }

@@ -2,32 +2,37 @@
 //!
 //! The table is in the README.
 
+use crate::title::{title_of, trim};
 use metlog_http::event;
 use metlog_message::{Fields, Message, Value};
-
-/// The server's own clients cut a title made from the body at this many characters.
-const TITLE: usize = 120;
-
-/// What ends a line in Python.
-const LINE_ENDS: &[char] =
-    &['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// The event of a message.
 pub fn event(mut message: Message) -> Value {
     let severity = event::level_of_six(&message);
-    if event::is_trace(&message) {
-        message.fields.remove("level");
-    }
     let mut envelope = event::envelope(&message);
     let mut fields = std::mem::take(&mut message.fields);
+    // What the event says otherwise than the message did.
+    let mut kept = Fields::new();
+    if severity == "trace" {
+        keep(&mut kept, "level", fields.remove("level"), &"trace".into());
+    }
     let body = message.payload.to_text().into_owned();
 
     let mut event = Fields::new();
     event.set("severity", severity);
-    event.set("tags", take_tags(&mut fields));
-    let title = event::take_text(&mut fields, "title").map(|title| trim(&title).to_owned());
-    let title = title.filter(|title| !title.is_empty());
-    event.set("title", title.unwrap_or_else(|| title_of(&body, &message.kind)));
+    let given = fields.get("tags").cloned();
+    let tags = Value::from(take_tags(&mut fields));
+    if !fields.contains("tags") {
+        let empty = tags.as_list().is_some_and(<[Value]>::is_empty);
+        keep(&mut kept, "tags", given, if empty { &Value::Null } else { &tags });
+    }
+    event.set("tags", tags);
+    let derived = title_of(&body, &message.kind);
+    let given = event::take_text(&mut fields, "title");
+    let title = given.as_deref().map(trim).filter(|title| !title.is_empty()).unwrap_or(&derived).to_owned();
+    let restored = if title == derived { Value::Null } else { Value::from(&title) };
+    keep(&mut kept, "title", given.map(Value::Str), &restored);
+    event.set("title", title);
     event.set("body", body);
     let ttl = event::take_number(&mut fields, "ttl_seconds");
     let expires = event::take_text(&mut fields, "expires_at");
@@ -39,6 +44,9 @@ pub fn event(mut message: Message) -> Value {
         }
         None => timestamp,
     };
+    if !kept.is_empty() {
+        envelope.set("fields", kept);
+    }
     event::add(&mut fields, "metlog", envelope);
     event.set("metadata", fields);
     for (name, value) in [("ttl_seconds", ttl), ("expires_at", expires.map(Value::Str))] {
@@ -50,17 +58,11 @@ pub fn event(mut message: Message) -> Value {
     Value::Map(event)
 }
 
-/// The body's first line, cut as the published client cuts it: the same body has one title, whoever sends it.
-fn title_of(body: &str, kind: &str) -> String {
-    match trim(body).split(LINE_ENDS).next() {
-        Some(line) if !line.is_empty() => line.chars().take(TITLE).collect(),
-        _ => kind.to_owned(),
+/// Keeps what was given unless it can be had back from the event.
+fn keep(kept: &mut Fields, name: &str, given: Option<Value>, restored: &Value) {
+    if let Some(given) = given.filter(|given| given != restored) {
+        kept.set(name, given);
     }
-}
-
-/// Without what Python takes for blanks at both ends: Unicode's, and four separators of ASCII.
-fn trim(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
 
 /// The server compares tags as they are, so spelling variants are evened out as its own clients do.

@@ -56,9 +56,7 @@ pub async fn limited_body(request: Request<Body>, bounds: &Arc<Bounds>) -> Resul
         },
         Err(refused) => {
             share.shrink_to(0);
-            if !head.headers.contains_key(EXPECT) {
-                linger(&mut body).await;
-            }
+            linger(&head.headers, &mut body).await;
             Err(refused)
         }
     }
@@ -187,7 +185,11 @@ fn broken(error: &axum::Error, bounds: &Bounds) -> Refused {
     Refused::new(StatusCode::BAD_REQUEST, "the body broke off or is badly framed")
 }
 
-async fn linger(body: &mut Body) {
+/// Reads on, so that whoever is still writing comes to read the answer. Who waits to be asked for a body is not asked.
+pub(super) async fn linger(headers: &HeaderMap, body: &mut Body) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let (most, long) = LINGER;
     let throw_away = async {
         let mut thrown = 0;

@@ -56,6 +56,16 @@ counters! {
     foreign_host: "requests_refused", "host";
     /// Requests that a page of somebody else's sent.
     foreign_origin: "requests_refused", "origin";
+    /// Requests without a key where one is needed.
+    without_key: "requests_refused", "no_key";
+    /// Requests with a key that is not known.
+    wrong_key: "requests_refused", "wrong_key";
+    /// Requests with a key that is not known, from an address that had brought too many of them.
+    wrong_keys: "requests_refused", "wrong_keys";
+    /// Requests that their key is not good for.
+    wrong_scope: "requests_refused", "scope";
+    /// Requests beyond the rate of their key.
+    over_rate: "requests_refused", "rate";
 }
 
 /// One more.

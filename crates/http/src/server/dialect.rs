@@ -1,13 +1,16 @@
 //! Contract: an HTTP interface, the router's own or somebody else's, served by the router.
 
 use super::body::{Content, limited_body};
-use super::{Bounds, Refused};
+use super::keys::charge;
+use super::{Bounds, Guard, Refused, json, quote};
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
+use axum::routing::get;
 use metlog_pipeline::registry::{Configured, Opener, Reader};
 use metlog_pipeline::{Durable, Full, Inlet, Reason, Receipt, inventory};
 use metlog_settings::suggest;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,12 +23,42 @@ use tokio::time::timeout;
 pub trait Dialect: Send + Sync {
     /// The routes, which are merged with those of all other dialects: paths must not collide.
     fn routes(self: Box<Self>, door: Door) -> Router;
+
+    /// What its clients look for in the object that `GET /` answers: names, and their values as JSON. Dialects must not
+    /// register `/` themselves, since several want it; [`home_route`] answers for all of them.
+    fn home(&self) -> Fragments {
+        Vec::new()
+    }
+}
+
+/// Members of the object at `/`.
+pub type Fragments = Vec<(&'static str, Cow<'static, [u8]>)>;
+
+/// `GET /`, one object with what all dialects put there; of a name that comes twice the first counts. No route if there is
+/// nothing to say.
+pub fn home_route(fragments: Fragments) -> Router {
+    if fragments.is_empty() {
+        return Router::new();
+    }
+    let mut body = Vec::new();
+    for (at, (name, value)) in fragments.iter().enumerate() {
+        if fragments.iter().take(at).any(|(earlier, _)| earlier == name) {
+            continue;
+        }
+        body.push(if body.is_empty() { b'{' } else { b',' });
+        quote(&mut body, name);
+        body.push(b':');
+        body.extend_from_slice(value);
+    }
+    body.push(b'}');
+    Router::new().route("/", get(move || std::future::ready(json(StatusCode::OK, body.clone()))))
 }
 
 /// The way from a request to the router; cloned into every handler.
 #[derive(Clone)]
 pub struct Door {
     bounds: Arc<Bounds>,
+    guard: Guard,
     /// The inlet that others are made from, and those between two requests.
     idle: Arc<Mutex<(Inlet, Vec<Inlet>)>>,
 }
@@ -42,7 +75,33 @@ const SYNC: Duration = Duration::from_secs(30);
 impl Door {
     /// Opens towards this inlet.
     pub fn new(inlet: Inlet, bounds: Arc<Bounds>) -> Self {
-        Door { bounds, idle: Arc::new(Mutex::new((inlet, Vec::new()))) }
+        let guard = Guard::new(bounds.clone(), "", false);
+        Door { bounds, guard, idle: Arc::new(Mutex::new((inlet, Vec::new()))) }
+    }
+
+    /// The routes of a dialect, each behind the key it takes. If it is `keyless`, everybody may write there.
+    pub fn lead_to(mut self, name: &'static str, keyless: bool, dialect: Box<dyn Dialect>) -> Router {
+        self.guard = Guard::new(self.bounds.clone(), name, keyless);
+        let guard = self.guard.clone();
+        guard.around(dialect.routes(self))
+    }
+
+    /// Routes of a dialect that answer with messages or with what is known of them: for keys whose scope is `read`. Give
+    /// it whole paths: what is nested elsewhere afterwards is found by keys that may write, too, and by no others.
+    pub fn for_reading(&self, routes: Router) -> Router {
+        self.guard.for_reading(routes)
+    }
+
+    /// Routes of a dialect that change more than a message can: for keys whose scope is `admin`. See
+    /// [`Door::for_reading`].
+    pub fn for_admin(&self, routes: Router) -> Router {
+        self.guard.for_admin(routes)
+    }
+
+    /// Routes that both who writes and who reads asks for, and that say nothing about messages: for any key. See
+    /// [`Door::for_reading`].
+    pub fn for_any_key(&self, routes: Router) -> Router {
+        self.guard.for_any_key(routes)
     }
 
     /// An inlet for one request, for [`Door::keep`] to take back.
@@ -79,7 +138,9 @@ impl Door {
             (made, door.commit(inlet))
         };
         let (made, committed) = if large { self.bounds.off_the_loop(work).await } else { work() };
-        Ok((safe(committed?).await?, made))
+        let committed = committed?;
+        charge(&committed.0);
+        Ok((safe(committed).await?, made))
     }
 
     /// Commits what was pushed and waits until it is safe.
@@ -88,7 +149,9 @@ impl Door {
     /// If there is no room, then nothing was taken; or if the disk did not confirm, then repeating may bring doubles,
     /// which the router finds by their running numbers.
     pub async fn keep(&self, inlet: Inlet) -> Result<Receipt, Full> {
-        safe(self.commit(inlet)?).await
+        let committed = self.commit(inlet)?;
+        charge(&committed.0);
+        safe(committed).await
     }
 
     /// Commits, and keeps the inlet for the next request, which need not wait for this one's disk.

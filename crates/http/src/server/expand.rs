@@ -5,6 +5,7 @@
 
 use super::ServerLimits;
 use super::limits::{Exhausted, Share};
+use super::snappy::unsnappy;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::io::Read;
 
@@ -12,7 +13,7 @@ use std::io::Read;
 const FREE: usize = 1024 * 1024;
 
 /// Output is made and accounted for in such steps.
-const STEP: usize = 256 * 1024;
+pub(super) const STEP: usize = 256 * 1024;
 
 /// The largest window a zstd frame may ask for, as a power of two: 8 MiB, which every decoder has to support.
 const WINDOW: u32 = 23;
@@ -23,6 +24,7 @@ pub(super) enum Coding {
     Gzip,
     Deflate,
     Zstd,
+    Snappy,
 }
 
 impl Coding {
@@ -33,8 +35,11 @@ impl Coding {
             "gzip" | "x-gzip" => Ok(Some(Coding::Gzip)),
             "deflate" => Ok(Some(Coding::Deflate)),
             "zstd" => Ok(Some(Coding::Zstd)),
+            "snappy" => Ok(Some(Coding::Snappy)),
             list if list.contains(',') => Err("a body has one Content-Encoding, not several in turn".to_owned()),
-            other => Err(format!("unknown Content-Encoding `{other}`; gzip, deflate, zstd and identity are known")),
+            other => {
+                Err(format!("unknown Content-Encoding `{other}`; gzip, deflate, zstd, snappy and identity are known"))
+            }
         }
     }
 
@@ -52,6 +57,7 @@ impl Coding {
             Coding::Gzip => "gzip",
             Coding::Deflate => "deflate",
             Coding::Zstd => "zstd",
+            Coding::Snappy => "snappy",
         }
     }
 }
@@ -96,6 +102,7 @@ pub(super) fn expand(
             decoder.window_log_max(WINDOW).map_err(garbled)?;
             fill(decoder, cap, share)
         }
+        Coding::Snappy => unsnappy(&mut rest, cap, share),
     };
     match made? {
         Some(_) if !rest.is_empty() => Err(Unexpanded::Garbled("something follows its end".to_owned())),

@@ -27,6 +27,35 @@ pub fn pieces<'a>(body: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
     lines(rest, &mut each);
 }
 
+/// Cuts the list that a body holds under this name, as in `{"logs":[…]}`, or that it is. False if there is none: then
+/// nothing was given.
+pub fn listed<'a>(body: &'a [u8], name: &str, mut each: impl FnMut(Piece<'a>)) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let list = match body.split_first() {
+        Some((b'[', list)) => Some(list),
+        Some((b'{', members)) => list_named(members, name.as_bytes()),
+        _ => None,
+    };
+    list.map(|list| elements(list, &mut each)).is_some()
+}
+
+/// What follows the bracket of the list of this name, in an object whose brace is open.
+fn list_named<'a>(mut members: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    loop {
+        members = members.trim_ascii_start();
+        let end = members.strip_prefix(b"\"").and_then(|text| quoted(text, 0))?;
+        let (found, rest) = (members.get(1..=end)?, members.get(end + 2..)?);
+        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let rest = match value.first()? {
+            b'[' if found == name => return value.get(1..),
+            b'[' | b'{' => value.get(self::end(value, false)?..)?,
+            b'"' => value.get(quoted(value, 1)? + 1..)?,
+            _ => value.get(memchr2(b',', b'}', value)?..)?,
+        };
+        members = rest.trim_ascii_start().strip_prefix(b",")?;
+    }
+}
+
 /// The elements of a list whose bracket is open; gives what follows its end.
 fn elements<'a>(mut list: &'a [u8], each: &mut impl FnMut(Piece<'a>)) -> &'a [u8] {
     loop {
@@ -197,6 +226,37 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|piece| Ok(piece.as_bytes())).collect();
             assert_eq!(cut(body.as_bytes()), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_list_inside_an_object() {
+        for (body, expected) in [
+            ("{\"logs\":[{\"a\":[1]},2 , {b:}]}", Some(&["{\"a\":[1]}", "2", "{b:}"][..])),
+            ("\u{feff} { \"x\" : 1.5,\"y\":\"]}\\\"\", \"z\":{\"logs\":[0]}, \"logs\" :\n[ ] }", Some(&[])),
+            ("{\"logs\":1,\"a\":[[]],\"logs\":[3],\"logs\":[4]}", Some(&["3"])),
+            ("[1,{}]", Some(&["1", "{}"])),
+            ("{\"logs\":{}}", None),
+            ("{\"log\":[1]}", None),
+            ("{\"logs", None),
+            ("{\"logs\"", None),
+            ("{\"logs\":", None),
+            ("{\"a\":[", None),
+            ("{\"a\":\"", None),
+            ("{\"a\":1", None),
+            ("{\"\\\\\":1,\"logs\":[5]", Some(&["5"])),
+            ("{}", None),
+            ("", None),
+            ("x", None),
+        ] {
+            let mut found = Vec::new();
+            let list = listed(body.as_bytes(), "logs", |piece| found.push(piece));
+            let expected: Option<Vec<_>> =
+                expected.map(|all| all.iter().map(|one| Piece::Message(one.as_bytes())).collect());
+            assert_eq!(list.then_some(found), expected, "{body}");
+        }
+        let mut cut = Vec::new();
+        assert!(listed(b"{\"logs\":[1,{", "logs", |piece| cut.push(piece)));
+        assert_eq!(cut, [Piece::Message(b"1"), Piece::Unfinished(b"{")]);
     }
 
     #[test]

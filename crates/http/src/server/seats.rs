@@ -73,7 +73,7 @@ impl Drop for Seat {
 }
 
 /// An IPv6 subscriber has 2^64 addresses, so the first half of the address is who it is.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub(super) fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,

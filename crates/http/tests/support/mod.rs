@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use metlog_http::axum::Router;
+use metlog_http::server::Gate;
 use metlog_http::server::{Bounds, Counters};
 use metlog_http::{Door, Server, ServerLimits};
 use metlog_pipeline::Stop;
@@ -25,9 +26,14 @@ pub struct Running {
 
 impl Running {
     pub fn new(limits: ServerLimits, routes: impl FnOnce(Door) -> Router) -> Self {
-        let server = Server::bind("127.0.0.1:0", limits).expect("a free port");
+        Running::behind(Arc::default(), limits, |server| routes(server.door(Recorder::new().inlet())))
+    }
+
+    /// With these keys.
+    pub fn behind(gate: Arc<Gate>, limits: ServerLimits, routes: impl FnOnce(&Server) -> Router) -> Self {
+        let server = Server::bind("127.0.0.1:0", limits).expect("a free port").ask_for_keys(gate);
         let (at, counters, bounds) = (server.local_addr(), server.counters(), server.bounds());
-        let routes = routes(server.door(Recorder::new().inlet()));
+        let routes = routes(&server);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (tell, stop) = Stop::new();

@@ -1,7 +1,10 @@
 //! Asking a running router.
 
+use metlog_http::server::keys::not_whole;
+use metlog_settings::{Secret, source};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which router.
@@ -10,6 +13,38 @@ pub struct Address {
     /// The router's HTTP address.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5568", env = "METLOG_ROUTER_URL")]
     to: String,
+    #[command(flatten)]
+    key: KeyFile,
+}
+
+/// The key to show, if any: from a file, or from `METLOG_KEY`. Never an argument: everybody on a machine can see those.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct KeyFile {
+    /// A file with the key to show, where the router asks for one; otherwise that is METLOG_KEY.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl KeyFile {
+    fn read(&self) -> Result<Option<Secret>, String> {
+        let (place, text) = match &self.key_file {
+            Some(file) => {
+                let text = source::read_file(file, 4096).map_err(|problem| problem.to_string())?;
+                (file.display().to_string(), text)
+            }
+            None => match std::env::var("METLOG_KEY") {
+                Ok(text) if text.is_empty() => return Ok(None),
+                Ok(text) => ("METLOG_KEY".to_owned(), text),
+                Err(std::env::VarError::NotPresent) => return Ok(None),
+                Err(error) => return Err(format!("METLOG_KEY: {error}")),
+            },
+        };
+        let text = text.trim();
+        match not_whole(text) {
+            None => Ok(Some(Secret::new(text))),
+            Some(why) => Err(format!("{place}: {why}")),
+        }
+    }
 }
 
 /// The answer's status and its body, still to be read.
@@ -25,8 +60,8 @@ const MOST: u64 = 64 << 20;
 
 impl Address {
     /// The router at this URL.
-    pub fn at(url: &str) -> Self {
-        Address { to: url.to_owned() }
+    pub fn at(url: &str, key: &KeyFile) -> Self {
+        Address { to: url.to_owned(), key: key.clone() }
     }
 
     /// Sends a request. HTTP/1.0, so that the end of the connection is the end of the answer.
@@ -41,11 +76,13 @@ impl Address {
         let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:5568") };
         let found = with_port.to_socket_addrs().map_err(|error| failed(&error))?.next();
         let found = found.ok_or_else(|| failed(&"no such host"))?;
+        let key = self.key.read()?;
+        let key = key.map_or(String::new(), |key| format!("Authorization: Bearer {}\r\n", key.reveal()));
         let ask = || -> io::Result<Answer> {
             let mut stream = TcpStream::connect_timeout(&found, Duration::from_secs(5))?;
             stream.set_read_timeout(patience)?;
             let head = format!(
-                "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n",
+                "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n{key}\r\n",
                 body.len()
             );
             stream.write_all(head.as_bytes())?;
@@ -71,9 +108,17 @@ impl Address {
         let text = answer.whole().map_err(|error| format!("{}: {error}", self.to))?;
         match answer.status {
             200 => Ok(text),
-            status => Err(format!("{}{path} answers {status}: {}", self.to, String::from_utf8_lossy(&text))),
+            status => Err(format!("{}{path} {}", self.to, refusal(status, &text))),
         }
     }
+}
+
+/// What a router said instead of yes.
+pub fn refusal(status: u16, text: &[u8]) -> String {
+    // What is printed came over the network.
+    let text: String = String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(1000).collect();
+    let hint = if status == 401 { "\ngive it with `--key-file FILE`, or as METLOG_KEY in the environment" } else { "" };
+    format!("answers {status}: {text}{hint}")
 }
 
 impl Answer {

@@ -142,11 +142,17 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
     for (name, place) in router.places() {
         say!("input {name}: {place}");
     }
+    let keys: Vec<&str> = plan.keys.all().iter().map(|key| key.name()).collect();
+    if !keys.is_empty() {
+        say!("keys: {}", keys.join(", "));
+    }
     for endpoint in &plan.endpoints {
         say!("endpoint {}", endpoint.name);
     }
     if let Some((_, at)) = router.places().into_iter().find(|(_, place)| place.starts_with("http://")) {
-        say!("send a first message: curl -d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");
+        // The key that whoever starts the router is most likely to have at hand.
+        let key = if plan.keys.is_empty() { "" } else { "-H \"Authorization: Bearer $METLOG_KEY\" " };
+        say!("send a first message: curl {key}-d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");
         say!("see what becomes of it: metlog-router status");
     }
 }

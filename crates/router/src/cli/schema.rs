@@ -4,7 +4,7 @@
 //! stricter than they are where they are lenient: a number is written as one, or as a `${VARIABLE}`, not as text.
 
 use super::{exit, lists};
-use crate::config::{EndpointKeys, HttpInput, RouterSettings, SpoolSettings};
+use crate::config::{EndpointKeys, HttpInput, KeySettings, RouterSettings, SpoolSettings};
 use metlog_http::server::DialectEntry;
 use metlog_pipeline::describe::{Form, Shape, describe};
 use metlog_pipeline::{EndpointEntry, FilterEntry, InputEntry, SenderEntry};
@@ -41,6 +41,8 @@ pub fn schema() -> Value {
     let mut properties = Map::new();
     properties.insert("router".to_owned(), own("RouterSettings", describe::<RouterSettings>()));
     properties.insert("spool".to_owned(), own("SpoolSettings", describe::<SpoolSettings>()));
+    let key = own("KeySettings", describe::<KeySettings>());
+    properties.insert("keys".to_owned(), keys(key));
     for kind in kinds {
         let singular = kind.name;
         properties.insert(format!("{singular}s"), kind.sections());
@@ -57,6 +59,15 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "definitions": definitions,
     })
+}
+
+fn keys(mut key: Value) -> Value {
+    name_dialects(&mut key, &["dialects"]);
+    if let Some(section) = key.as_object_mut() {
+        section.insert("required".to_owned(), json!(["scope", "hash"]));
+    }
+    let names = json!({ "pattern": "^[A-Za-z0-9_.-]{1,64}$" });
+    json!({ "type": "object", "propertyNames": names, "additionalProperties": key })
 }
 
 /// One kind of section: `inputs`, `filters` or `endpoints`.
@@ -134,14 +145,21 @@ fn inputs(own: &dyn Fn(&str, Shape) -> Value) -> Sections {
     };
     let mut plugins: Vec<Plugin> = InputEntry::all().iter().map(plugin).collect();
     let mut http = own("HttpInput", describe::<HttpInput>());
-    let dialects: Vec<&str> = DialectEntry::all().into_iter().map(|entry| entry.name).collect();
-    if let Some(property) = http.pointer_mut("/properties/dialects") {
-        let text = property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
-        *property = described(list(json!({ "enum": dialects })), &text);
-    }
+    name_dialects(&mut http, &["dialects", "keyless"]);
     set(&mut http, "type", json!({ "const": "http" }));
     plugins.push(Plugin { name: "http", aliases: &[], section: http });
     Sections { name: "input", plugins }
+}
+
+/// These keys hold names of dialects.
+fn name_dialects(section: &mut Value, keys: &[&str]) {
+    let dialects: Vec<&str> = DialectEntry::all().into_iter().map(|entry| entry.name).collect();
+    for key in keys {
+        if let Some(property) = section.pointer_mut(&format!("/properties/{key}")) {
+            let text = property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+            *property = described(list(json!({ "enum": dialects })), &text);
+        }
+    }
 }
 
 fn filters() -> Sections {
@@ -367,7 +385,8 @@ fn remarks(example: &str) -> BTreeMap<String, String> {
 fn source_texts() -> BTreeMap<String, BTreeMap<String, String>> {
     let mut all: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let (mut of, mut text) = (None, Vec::new());
-    for line in include_str!("../config/sections.rs").lines().map(str::trim) {
+    for line in concat!(include_str!("../config/sections.rs"), include_str!("../config/keys.rs")).lines().map(str::trim)
+    {
         if let Some(comment) = line.strip_prefix("///") {
             text.push(comment.trim());
         } else if let Some(name) = line.strip_prefix("pub struct ") {

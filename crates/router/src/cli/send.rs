@@ -1,6 +1,6 @@
 //! `send` and `tail`: a message from the shell, and all messages in it.
 
-use super::ask::Address;
+use super::ask::{Address, refusal};
 use super::exit;
 use metlog_message::{Message, Severity, Value, wire};
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -46,7 +46,7 @@ impl Send {
                 if text.contains("\"rejected\":[]") { ExitCode::SUCCESS } else { exit::partly() }
             }
             Ok((status, text)) => {
-                eprintln!("refused with {status}: {}", String::from_utf8_lossy(&text));
+                eprintln!("the router {}", refusal(status, &text));
                 exit::failed()
             }
             Err(why) => {
@@ -97,7 +97,8 @@ impl Tail {
             }
         };
         if answer.status != 200 {
-            eprintln!("the router answers {}", answer.status);
+            let text = answer.whole().unwrap_or_default();
+            eprintln!("the router {}", refusal(answer.status, &text));
             return exit::failed();
         }
         let mut out = std::io::stdout().lock();

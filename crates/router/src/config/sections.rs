@@ -1,7 +1,7 @@
 //! The sections' settings. Each doc comment here is what `metlog-router schema` says of the key.
 
 use metlog_message::{Severity, Timestamp, wire};
-use metlog_settings::{Kind, Node, Size, Span, Table};
+use metlog_settings::{Kind, Node, Problems, Size, Span, Table, suggest};
 use serde::Deserialize;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ pub struct RouterSettings {
     pub http: String,
     /// The directory of spool and dead letters.
     pub data: PathBuf,
+    /// The endpoint whose messages questions are answered from; by default the first that keeps any.
+    pub store: Option<String>,
     /// How long a stop may take, to deliver what is there.
     pub drain: Span,
     /// The largest message, in bytes.
@@ -27,7 +29,7 @@ pub struct RouterSettings {
     pub dead_letter_bytes: Size,
     /// Threads for inputs and HTTP; 0: as many as there are processors, at most 4.
     pub threads: usize,
-    /// Says that whoever reaches the HTTP port may use it, where that is beyond this machine.
+    /// Says that whoever reaches the HTTP port may write what is `keyless`, where that is beyond this machine.
     pub trusted_network: bool,
     /// Names under which the HTTP port may be addressed, beside those of this machine.
     pub allowed_hosts: Vec<String>,
@@ -38,6 +40,7 @@ impl Default for RouterSettings {
         RouterSettings {
             http: "127.0.0.1:5568".to_owned(),
             data: "metlog-data".into(),
+            store: None,
             drain: Span(Duration::from_secs(10)),
             message_bytes: Size(1 << 20),
             message_names: 256,
@@ -150,7 +153,9 @@ pub struct HttpInput {
     pub listen: String,
     /// What is spoken here; empty: everything this program knows.
     pub dialects: Vec<String>,
-    /// Says that whoever reaches the port may send, where that is beyond this machine.
+    /// Dialects whose clients cannot send a key: everybody may write there. Reading takes a key all the same.
+    pub keyless: Vec<String>,
+    /// Says that whoever reaches the port may write what is `keyless`, where that is beyond this machine.
     pub trusted_network: bool,
     /// Names under which the port may be addressed, beside its own.
     pub allowed_hosts: Vec<String>,
@@ -164,6 +169,9 @@ pub struct EndpointKeys {
     pub severity_max: Option<Severity>,
     /// The types it takes.
     pub types: Option<Vec<String>>,
+    /// Whether it takes every message whose field `alert` is true, past its other conditions; by default what tells people,
+    /// such as `email`, does.
+    pub alerts: Option<bool>,
     /// Whether the spool holds messages for it when it is full. If not, the oldest are dropped and counted.
     pub required: bool,
     /// How many batches are written side by side.
@@ -187,6 +195,7 @@ impl Default for EndpointKeys {
         EndpointKeys {
             severity_max: None,
             types: None,
+            alerts: None,
             required: true,
             workers: NonZeroUsize::MIN,
             batch_messages: None,
@@ -200,9 +209,10 @@ impl Default for EndpointKeys {
 }
 
 /// The keys of [`EndpointKeys`].
-const COMMON: [&str; 10] = [
+const COMMON: [&str; 11] = [
     "severity_max",
     "types",
+    "alerts",
     "required",
     "workers",
     "batch_messages",
@@ -212,6 +222,20 @@ const COMMON: [&str; 10] = [
     "retry_max",
     "give_up_after",
 ];
+
+/// A key that the plugin does not know may be one that every endpoint knows, with a slip.
+pub(super) fn mistyped(mut problems: Problems) -> Problems {
+    for problem in problems.iter_mut() {
+        let key = problem.message.strip_prefix("unknown key `").and_then(|rest| rest.split_once('`'));
+        let Some(key) = key.map(|(key, _)| key.to_owned()) else { continue };
+        problem.message = problem.message.replace("no key is expected here", "there are only those of every endpoint");
+        if problem.suggestion.is_none() {
+            let all = COMMON.into_iter().chain(["type", "from_inputs", "filters"]);
+            problem.suggestion = suggest::nearest(&key, all).map(str::to_owned);
+        }
+    }
+    problems
+}
 
 /// An endpoint's section in two: what every endpoint can be told, and what is for the plugin.
 pub(super) fn take(section: &Table, node: &Node) -> (Node, Node) {

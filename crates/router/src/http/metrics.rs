@@ -72,6 +72,7 @@ pub fn text(router: &Router) -> String {
     }
     whole(&mut out, router);
     ports(&mut out, router);
+    keys(&mut out, router);
     out.0
 }
 
@@ -99,6 +100,16 @@ fn endpoints(out: &mut Text, lines: &[crate::accounting::EndpointLine]) {
         out.about(name, kind, help);
         lines.iter().for_each(|line| out.value(name, &[("endpoint", &line.name)], read(line)));
     }
+}
+
+/// How much each key is used: one that is not can go.
+fn keys(out: &mut Text, router: &Router) {
+    let keys = router.gate.keys();
+    if keys.is_empty() {
+        return;
+    }
+    out.about("metlog_key_requests_total", "counter", "Requests that came with this key.");
+    keys.all().iter().for_each(|key| out.value("metlog_key_requests_total", &[("key", key.name())], key.used()));
 }
 
 /// What the HTTP ports count: connections, time-outs, bodies and names refused.

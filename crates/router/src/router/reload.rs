@@ -4,6 +4,7 @@
 use super::{Parts, Router, RunningEndpoint, RunningInput, open_endpoint, open_input, same, slots};
 use crate::accounting::InputAccount;
 use crate::config::{EndpointPlan, Plan};
+use metlog_http::server::keys::{Key, Keys};
 use metlog_pipeline::Input;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 /// What changed at a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// New inputs and endpoints.
+    /// New inputs, endpoints and keys.
     pub added: Vec<String>,
     /// Opened anew.
     pub changed: Vec<String>,
@@ -76,8 +77,9 @@ impl Router {
         let mut inputs = Vec::new();
         for new in &plan.inputs {
             let old = parts.inputs.iter().find(|running| running.name == new.name);
-            inputs.push(if old.is_some() { None } else { Some(open_input(new)?) });
+            inputs.push(if old.is_some() { None } else { Some(open_input(new, &self.gate)?) });
         }
+        let store = self.kept.open(plan.store())?;
         let slots = slots(plan, &self.floor)?;
         let routes = plan.routes(&slots)?;
         self.swap_inputs(&mut parts, plan, inputs, &mut changes)?;
@@ -85,6 +87,7 @@ impl Router {
         let drain = parts.drain.min(Duration::from_secs(5));
         let mut old: Vec<RunningEndpoint> = std::mem::take(&mut parts.endpoints);
         self.floor.set_routes(routes);
+        self.kept.set(store);
         for (new, opened) in plan.endpoints.iter().zip(opened) {
             let at = old.iter().position(|running| running.name == new.name);
             let before = at.map(|at| old.swap_remove(at));
@@ -133,7 +136,7 @@ impl Router {
         for (new, opened) in plan.inputs.iter().zip(opened) {
             let old = parts.inputs.iter().find(|running| running.name == new.name);
             let opened = match (opened, old) {
-                (None, Some(old)) if !stays(old) => open_input(new).map(Some),
+                (None, Some(old)) if !stays(old) => open_input(new, &self.gate).map(Some),
                 (opened, _) => Ok(opened),
             };
             match opened {
@@ -145,6 +148,8 @@ impl Router {
                 }
             }
         }
+        // From here on nothing can fail, and nothing that is new has answered anybody yet.
+        self.swap_keys(plan, changes);
         let mut old: Vec<RunningInput> = std::mem::take(&mut parts.inputs);
         for ((number, new), opened) in (0..).zip(&plan.inputs).zip(fresh) {
             let before = old.iter().position(|running| running.name == new.name).map(|at| old.swap_remove(at));
@@ -166,6 +171,23 @@ impl Router {
             self.end_input(&gone);
         }
         Ok(())
+    }
+
+    fn swap_keys(&self, plan: &Plan, changes: &mut Changes) {
+        let old = self.gate.keys();
+        self.gate.set(&plan.keys);
+        let new = self.gate.keys();
+        let say = |key: &Key| format!("key {}", key.name());
+        let named = |keys: &Keys, name: &str| keys.all().iter().find(|key| key.name() == name).cloned();
+        for key in new.all() {
+            match named(&old, key.name()) {
+                None => changes.added.push(say(key)),
+                Some(before) if !before.is_same(key) => changes.changed.push(say(key)),
+                Some(_) => {}
+            }
+        }
+        let gone = old.all().iter().filter(|key| named(&new, key.name()).is_none());
+        changes.removed.extend(gone.map(|key| say(key)));
     }
 
     /// Inputs that were closed for others that did not open.

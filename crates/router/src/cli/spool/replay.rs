@@ -4,7 +4,7 @@
 //! spool, of a running router too, and sent to the router like any others.
 
 use super::{End, Found, Place, cursor, ids, print};
-use crate::cli::ask::Address;
+use crate::cli::ask::{Address, KeyFile, refusal};
 use crate::cli::exit;
 use metlog_message::wire::{self, Limits};
 use metlog_message::{Timestamp, head};
@@ -44,6 +44,8 @@ pub(super) struct Replay {
     /// The router's HTTP address; otherwise as the configuration says.
     #[arg(long, value_name = "URL", env = "METLOG_ROUTER_URL")]
     url: Option<String>,
+    #[command(flatten)]
+    key: KeyFile,
     /// Does it. The router must be running.
     #[arg(long)]
     apply: bool,
@@ -62,7 +64,7 @@ impl Replay {
             Timestamp::from_nanos(Timestamp::now().nanos().saturating_sub(before))
         });
         let url = self.url(&found)?;
-        let to = self.apply.then(|| Address::at(&url));
+        let to = self.apply.then(|| Address::at(&url, &self.key));
         let mut resend = Resend { to, oldest, skip: self.skip, ..Resend::default() };
         let done = found.export(if self.apply { "sending" } else { "counting" }, &mut resend, &filter);
         let Resend { messages, bytes, rejected, .. } = resend;
@@ -165,8 +167,7 @@ impl Resend {
             let mut answer = to.ask("POST", "/v1/messages", &portion, Some(PATIENCE)).map_err(io::Error::other)?;
             let text = answer.whole()?;
             if answer.status != 200 {
-                let said = String::from_utf8_lossy(&text);
-                return Err(io::Error::other(format!("the router answers {}: {said}", answer.status)));
+                return Err(io::Error::other(format!("the router {}", refusal(answer.status, &text))));
             }
             let answer: Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
             let accepted = answer.get("accepted").and_then(Value::as_u64).unwrap_or_default();

@@ -1,0 +1,660 @@
+//! The contract that every store passes. A store's test calls it:
+//!
+//! ```no_run
+//! # use metlog_query::memory::Memory;
+//! use metlog_query::suite::{TestStore, contract};
+//!
+//! impl TestStore for MyStore {
+//!     fn write(&self, batch: &[(u64, Vec<u8>)]) {
+//!         // As its endpoint would be given them; when this returns, they can be found.
+//! #       self.0.write(batch.iter().map(|(position, raw)| (*position, raw.as_slice())));
+//!     }
+//! }
+//!
+//! contract(|| Box::new(MyStore::empty()));
+//! # struct MyStore(Memory);
+//! # impl MyStore { fn empty() -> Self { MyStore(Memory::new()) } }
+//! # use metlog_query::*;
+//! # impl Store for MyStore {
+//! #     fn scan(&self, scan: &Scan, each: &mut dyn FnMut(&Row<'_>) -> std::ops::ControlFlow<()>) -> Result<End, Trouble> { self.0.scan(scan, each) }
+//! #     fn change(&self, change: Change, positions: &[u64]) -> Result<u64, Trouble> { self.0.change(change, positions) }
+//! #     fn size(&self) -> Result<Size, Trouble> { self.0.size() }
+//! #     fn backup(&self, note: &str) -> Result<Backup, Trouble> { self.0.backup(note) }
+//! #     fn backups(&self) -> Result<Vec<Backup>, Trouble> { self.0.backups() }
+//! # }
+//! ```
+//!
+//! Everything it writes is younger than three days and expires after years, so a store may have its retention on. It
+//! panics at the first clause that is not kept, and says which.
+
+use crate::change::{Changed, change_all};
+use crate::expr::{Expr, Op, Test, document};
+use crate::facts::Facts;
+use crate::literal::{Glob, Literal};
+use crate::page::{find, visit};
+use crate::path::Path;
+use crate::store::{Change, Cursor, End, Narrow, Order, Row, Scan, Store};
+use crate::tally::{By, Wanted, tally};
+use crate::words::Phrase;
+use fastrand::Rng;
+use metlog_message::{Fields, Message, Severity, Timestamp, Value, wire};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
+use std::time::{Duration, Instant};
+
+/// A store that the contract can fill.
+pub trait TestStore: Store {
+    /// Writes messages at these positions, and returns once they can be found. What is written a second time at a
+    /// position is there once.
+    fn write(&self, batch: &[(u64, Vec<u8>)]);
+}
+
+const SECOND: i64 = 1_000_000_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Checks every clause, each with an empty store of its own.
+///
+/// # Panics
+/// If the store does not keep one.
+pub fn contract(mut open: impl FnMut() -> Box<dyn TestStore>) {
+    an_empty_store_answers(&*open());
+    let store = open();
+    let kept = filled(&*store, 600, 7);
+    every_row_is_as_it_was_written(&*store, &kept);
+    no_bound_loses_a_message(&*store, &kept);
+    pages_are_what_a_naive_scan_finds(&*store, &kept);
+    tallies_are_what_a_naive_count_finds(&*store, &kept);
+    time_that_is_up_is_kept_to(&*store);
+    whoever_has_enough_stops(&*store, &kept);
+    what_comes_twice_is_there_once(&*store, &kept);
+    odd_messages_are_kept_beside_others(&*open());
+    pages_go_on_while_messages_come(&*open());
+    pages_go_on_while_another_thread_writes(&*open());
+    changes_reach_what_is_meant(&*open());
+    changes_keep_to_their_limit(&*open());
+}
+
+/// What has been written, as the contract remembers it.
+struct Kept(BTreeMap<u64, (Facts, Vec<u8>, bool)>);
+
+impl Kept {
+    fn add(&mut self, batch: &[(u64, Vec<u8>)]) {
+        for (position, raw) in batch {
+            let facts = Facts::of(raw, true).expect("the contract writes messages");
+            self.0.insert(*position, (facts, raw.clone(), false));
+        }
+    }
+
+    /// The places of what is meant, in order, without any index.
+    fn naive(&self, expr: &Expr, order: Order) -> Vec<Cursor> {
+        self.those(order, |row, _| expr.holds(row))
+    }
+
+    fn those(&self, order: Order, meant: impl Fn(&Row<'_>, &Facts) -> bool) -> Vec<Cursor> {
+        let rows = self.0.iter().filter_map(|(position, (facts, raw, archived))| {
+            let row = row(*position, facts, raw, *archived);
+            meant(&row, facts).then(|| row.cursor())
+        });
+        let mut places: Vec<Cursor> = rows.collect();
+        places.sort_unstable();
+        if order == Order::NewestFirst {
+            places.reverse();
+        }
+        places
+    }
+}
+
+fn row<'a>(position: u64, facts: &'a Facts, raw: &'a [u8], archived: bool) -> Row<'a> {
+    Row {
+        position,
+        timestamp: facts.timestamp,
+        severity: facts.severity,
+        kind: &facts.kind,
+        logger: &facts.logger,
+        archived: archived.then_some(facts.timestamp),
+        raw,
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+const TYPES: [&str; 6] = ["oldstyle", "timer", "counter", "Größe", "a'b\"c\\d", ""];
+const LOGGERS: [&str; 6] = ["web", "web.api", "db", "", "日志", "100%_x"];
+const WORDS: [&str; 14] = [
+    "disk",
+    "full",
+    "timeout",
+    "time",
+    "Überlauf",
+    "überlauf",
+    "ΣΊΣΥΦΟΣ",
+    "naïve",
+    "don't",
+    "x_y",
+    "42",
+    "日志",
+    "İstanbul",
+    "a\u{0}b",
+];
+
+/// A message that may hold anything, of the last two days. Timestamps are often equal.
+fn message(rng: &mut Rng, base: i64) -> Message {
+    let mut message = Message::new(*rng.choice(&TYPES).unwrap_or(&"log"));
+    message.logger = (*rng.choice(&LOGGERS).unwrap_or(&"")).to_owned();
+    message.severity = Severity::from_number(rng.i64(0..8)).unwrap_or_default();
+    let fraction = if rng.bool() { 0 } else { rng.i64(0..SECOND) };
+    message.timestamp = Timestamp::from_nanos(base + rng.i64(0..120) * 1440 * SECOND + fraction);
+    message.payload = payload(rng);
+    for _ in 0..rng.usize(0..5) {
+        let name = *rng.choice(&["user_id", "name", "rate", "http", "tags", "a.b", "ok"]).unwrap_or(&"x");
+        message.fields.set(name, value(rng, 2));
+    }
+    let number = rng.u32(0..500);
+    match rng.u8(0..6) {
+        0 => message.fields.set("id", format!("id-{number}")),
+        1 => message.fields.set("event_id", format!("Ü'{number}")),
+        2 => message.fields.set("id", "x".repeat(100 + rng.usize(0..60))),
+        3 => message.fields.set("id", i64::from(number)),
+        _ => {}
+    }
+    if rng.u8(0..4) == 0 {
+        message.fields.set("trace_id", format!("{:032x}", rng.u8(0..8)));
+    }
+    if rng.u8(0..8) == 0 {
+        message.fields.set("ttl_seconds", 400_000_000);
+    }
+    if message.kind == "timer" || message.kind == "counter" {
+        message.payload = Value::from(rng.u32(0..1000).to_string());
+        message.fields.set("name", *rng.choice(&["db.query", "hits"]).unwrap_or(&"hits"));
+        message.fields.set("rate", *rng.choice(&[1.0, 0.5, 0.1]).unwrap_or(&1.0));
+    }
+    message
+}
+
+fn payload(rng: &mut Rng) -> Value {
+    let words = |rng: &mut Rng| {
+        let words = (0..rng.usize(0..8)).map(|_| *rng.choice(&WORDS).unwrap_or(&"disk")).collect::<Vec<_>>();
+        Value::from(words.join(*rng.choice(&[" ", ", ", "-", "\n"]).unwrap_or(&" ")))
+    };
+    match rng.u8(0..8) {
+        0 => value(rng, 2),
+        1 => Value::List(vec![words(rng), words(rng)]),
+        2 => Value::Map(Fields::from_iter([("note", words(rng)), ("n", Value::Int(42))])),
+        3 => Value::from("long".repeat(30)),
+        _ => words(rng),
+    }
+}
+
+fn value(rng: &mut Rng, depth: u8) -> Value {
+    match rng.u8(0..if depth == 0 { 6 } else { 8 }) {
+        0 => Value::Null,
+        1 => Value::Bool(rng.bool()),
+        2 => Value::Int(rng.i64(-3..50)),
+        3 => Value::Float(f64::from(rng.i8(-9..9)) / 4.0),
+        4 => Value::from(rng.i64(0..50).to_string()),
+        5 => Value::from(*rng.choice(&WORDS).unwrap_or(&"disk")),
+        6 => Value::List((0..rng.usize(0..3)).map(|_| value(rng, depth - 1)).collect()),
+        _ => {
+            let names = ["status", "b", "n"];
+            let entries = (0..rng.usize(0..3)).map(|at| (names.get(at).copied().unwrap_or("n"), value(rng, depth - 1)));
+            Value::Map(entries.collect())
+        }
+    }
+}
+
+fn base() -> i64 {
+    (Timestamp::now().unix_seconds() - 3 * 86_400) * SECOND
+}
+
+fn batch(rng: &mut Rng, positions: impl Iterator<Item = u64>, base: i64) -> Vec<(u64, Vec<u8>)> {
+    let written = positions.map(|position| {
+        let mut raw = Vec::new();
+        wire::write(&mut raw, &message(rng, base));
+        (position, raw)
+    });
+    written.collect()
+}
+
+/// Writes so many messages at positions with gaps, in batches, and archives every tenth.
+fn filled(store: &dyn TestStore, count: u64, seed: u64) -> Kept {
+    let mut rng = Rng::with_seed(seed);
+    let base = base();
+    let mut kept = Kept(BTreeMap::new());
+    let mut next = 1;
+    while u64::try_from(kept.0.len()).is_ok_and(|have| have < count) {
+        let size = rng.u64(1..100);
+        let batch = batch(&mut rng, next..next + size, base);
+        store.write(&batch);
+        kept.add(&batch);
+        next += size + rng.u64(0..1000);
+    }
+    let some: Vec<u64> = kept.0.keys().copied().step_by(10).collect();
+    let archived = store.change(Change::Archive, &some).expect("a store archives");
+    assert_eq!(archived, u64::try_from(some.len()).unwrap_or(0), "how many were archived");
+    for position in some {
+        kept.0.entry(position).and_modify(|one| one.2 = true);
+    }
+    kept
+}
+
+/// A query about what [`message`] makes.
+fn query(rng: &mut Rng, depth: u8) -> Expr {
+    let paths = [
+        "type",
+        "logger",
+        "severity",
+        "fields.user_id",
+        "fields.http.status",
+        "fields.tags",
+        "fields.a.b",
+        "payload",
+        "payload.note",
+    ];
+    let path = |rng: &mut Rng| Path::new(rng.choice(paths).unwrap_or("type")).unwrap_or_else(Path::itself);
+    let parts = |rng: &mut Rng| (0..rng.usize(1..4)).map(|_| query(rng, depth - 1)).collect::<Vec<_>>();
+    let moment = |rng: &mut Rng| Timestamp::from_nanos(base() + rng.i64(0..120) * 1440 * SECOND);
+    match rng.u8(0..if depth == 0 { 12 } else { 16 }) {
+        0 => Expr::Since(moment(rng)),
+        1 => Expr::Until(moment(rng)),
+        2 => Expr::Archived(rng.bool()),
+        3 => Expr::Id(format!("id-{}", rng.u32(0..500))),
+        4 => Expr::Trace(format!("{:032x}", rng.u8(0..8))),
+        5 | 6 => {
+            let text = (0..rng.usize(1..3)).map(|_| *rng.choice(&WORDS).unwrap_or(&"disk")).collect::<Vec<_>>();
+            Phrase::new(&text.join(" "), rng.bool()).map_or(Expr::EVERYTHING, Expr::Words)
+        }
+        7 => Expr::Test(
+            Path::new("type").unwrap_or_else(Path::itself),
+            Test::Is(Literal::typed(*rng.choice(&TYPES).unwrap_or(&""))),
+        ),
+        8 => Expr::Test(
+            Path::new("logger").unwrap_or_else(Path::itself),
+            Test::In(LOGGERS.iter().filter(|_| rng.bool()).map(|one| Literal::exact(*one)).collect()),
+        ),
+        9 => {
+            let op = *rng.choice(&[Op::Less, Op::AtMost, Op::More, Op::AtLeast]).unwrap_or(&Op::Less);
+            Expr::Test(path(rng), Test::Order(op, Literal::exact(rng.i64(-2..50))))
+        }
+        10 => Expr::Test(path(rng), Test::Exists),
+        11 => {
+            let glob = Glob::new(vec!["w".to_owned(), String::new()]).map_or(Test::Exists, Test::Like);
+            Expr::Test(path(rng), glob)
+        }
+        12 | 13 => Expr::all_of(parts(rng)),
+        14 => Expr::any_of(parts(rng)),
+        _ => query(rng, depth - 1).negated(),
+    }
+}
+
+fn an_empty_store_answers(store: &dyn TestStore) {
+    let page = find(store, &Expr::EVERYTHING, Order::NewestFirst, None, 10, soon()).expect("an empty store is read");
+    assert_eq!((page.messages.len(), page.next, page.partial), (0, None, false), "a page of an empty store");
+    let size = store.size().expect("an empty store has a size");
+    assert_eq!(
+        (size.messages, size.archived, size.oldest, size.newest),
+        (0, 0, None, None),
+        "the size of an empty store"
+    );
+    let changed = store.change(Change::Delete, &[1, 2, u64::MAX / 2]).expect("what is not there is passed over");
+    assert_eq!(changed, 0, "changes to what is not there");
+}
+
+fn every_row_is_as_it_was_written(store: &dyn TestStore, kept: &Kept) {
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let mut seen = Vec::new();
+        let scan = Scan { narrow: Narrow::everything(), order, after: None, deadline: soon() };
+        let end = store.scan(&scan, &mut |row| {
+            let (facts, raw, archived) = kept.0.get(&row.position).expect("a row that was never written");
+            assert_eq!(row.raw, raw, "bytes change at position {}", row.position);
+            let columns = (row.timestamp, row.severity, row.kind, row.logger, row.archived.is_some());
+            let expected = (facts.timestamp, facts.severity, facts.kind.as_str(), facts.logger.as_str(), *archived);
+            assert_eq!(columns, expected, "columns at position {}", row.position);
+            seen.push(row.cursor());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(end, Ok(End::All), "a scan over all {order:?}");
+        assert_eq!(seen, kept.naive(&Expr::EVERYTHING, order), "all rows, {order:?}");
+    }
+    let size = store.size().expect("a store has a size");
+    let all = kept.naive(&Expr::EVERYTHING, Order::OldestFirst);
+    let count = |number: usize| u64::try_from(number).unwrap_or(0);
+    assert_eq!(size.messages, count(all.len()), "how many messages there are");
+    assert_eq!(
+        size.archived,
+        count(kept.naive(&Expr::Archived(true), Order::OldestFirst).len()),
+        "how many are archived"
+    );
+    let ends = (all.first().map(|first| first.timestamp), all.last().map(|last| last.timestamp));
+    assert_eq!((size.oldest, size.newest), ends, "oldest and newest");
+}
+
+/// Bounds one by one, and those of queries, against what they mean.
+fn no_bound_loses_a_message(store: &dyn TestStore, kept: &Kept) {
+    let mut rng = Rng::with_seed(11);
+    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let middle = kept.naive(&Expr::EVERYTHING, Order::OldestFirst);
+    let middle = middle.get(middle.len() / 2).map(|cursor| cursor.timestamp);
+    let word = |word: &str, open| (word.to_owned(), open);
+    let everything = Narrow::everything;
+    let mut bounds = vec![
+        Narrow::nothing(),
+        Narrow { since: middle, ..everything() },
+        Narrow { until: middle, ..everything() },
+        Narrow { since: middle, until: middle, ..everything() },
+        Narrow {
+            since: Some(Timestamp::from_nanos(i64::MIN)),
+            until: Some(Timestamp::from_nanos(i64::MAX)),
+            ..everything()
+        },
+        Narrow { severity_max: Some(3), ..everything() },
+        Narrow { severity_min: Some(5), severity_max: Some(5), ..everything() },
+        Narrow { types: texts(&TYPES[1..]), ..everything() },
+        Narrow { loggers: texts(&["日志", "", "100%_x"]), ..everything() },
+        Narrow { ids: texts(&["id-1", "Ü'2", "'; drop table x; --", "100%"]), ..everything() },
+        Narrow { ids: (0..500).map(|number| format!("id-{number}")).collect(), ..everything() },
+        Narrow { traces: vec![format!("{:032x}", 3)], ..everything() },
+        Narrow { positions: kept.0.keys().copied().step_by(3).chain([u64::MAX / 2]).collect(), ..everything() },
+        Narrow { archived: Some(true), ..everything() },
+        Narrow { archived: Some(false), severity_max: Some(4), ..everything() },
+        Narrow { words: vec![word("disk", false), word("full", false)], ..everything() },
+        Narrow { words: vec![word("überlauf", false)], ..everything() },
+        Narrow { words: vec![word("t", true), word("日", true)], ..everything() },
+        Narrow { words: vec![word("nowhere", false)], ..everything() },
+    ];
+    bounds.extend((0..150).map(|_| query(&mut rng, 3).narrow()));
+    for narrow in bounds {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let expected = kept.those(order, |row, facts| narrow.contains(row.position, facts, row.archived.is_some()));
+            let mut given = Vec::new();
+            let scan = Scan { narrow: narrow.clone(), order, after: None, deadline: soon() };
+            let end = store.scan(&scan, &mut |row| {
+                given.push(row.cursor());
+                ControlFlow::Continue(())
+            });
+            assert_eq!(end, Ok(End::All), "{narrow:?}");
+            let in_order = given.windows(2).all(|two| match (two, order) {
+                ([one, other], Order::OldestFirst) => one < other,
+                ([one, other], Order::NewestFirst) => one > other,
+                _ => true,
+            });
+            assert!(in_order, "rows come in order, each once: {narrow:?} {order:?}");
+            let given: BTreeSet<Cursor> = given.into_iter().collect();
+            let lost: Vec<&Cursor> = expected.iter().filter(|cursor| !given.contains(cursor)).collect();
+            assert!(lost.is_empty(), "{narrow:?} loses {lost:?}");
+        }
+    }
+}
+
+/// All pages of a query, one after the other.
+fn pages(store: &dyn TestStore, expr: &Expr, order: Order, limit: usize, mut between: impl FnMut()) -> Vec<Cursor> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = find(store, expr, order, after, limit, soon()).expect("a store is read");
+        assert!(page.messages.len() <= limit && !page.partial, "a page keeps to its limit");
+        let places = page.messages.iter();
+        found.extend(places.map(|found| Cursor { timestamp: found.timestamp, position: found.position }));
+        let Some(next) = page.next else { return found };
+        after = Some(Cursor::parse(&next.to_text(order), order).expect("a cursor reads its own text"));
+        between();
+    }
+}
+
+fn pages_are_what_a_naive_scan_finds(store: &dyn TestStore, kept: &Kept) {
+    let mut rng = Rng::with_seed(13);
+    for round in 0..150 {
+        let expr = if round == 0 { Expr::EVERYTHING } else { query(&mut rng, 3) };
+        let order = if rng.bool() { Order::NewestFirst } else { Order::OldestFirst };
+        let limit = *rng.choice(&[1, 7, 50, 1000]).unwrap_or(&7);
+        let found = pages(store, &expr, order, limit.max(kept.0.len() / 40), || {});
+        assert_eq!(found, kept.naive(&expr, order), "{expr:?} {order:?} by {limit}");
+    }
+}
+
+fn time_that_is_up_is_kept_to(store: &dyn TestStore) {
+    let began = Instant::now();
+    let page = find(store, &Expr::EVERYTHING, Order::NewestFirst, None, 1000, began).expect("a store is read");
+    assert!(page.partial, "a page whose time was up says so");
+    assert!(began.elapsed() < Duration::from_secs(5), "a deadline that has passed is kept to");
+}
+
+fn whoever_has_enough_stops(store: &dyn TestStore, kept: &Kept) {
+    let mut taken = 0;
+    let scan = Scan { narrow: Narrow::everything(), order: Order::OldestFirst, after: None, deadline: soon() };
+    let end = store.scan(&scan, &mut |_| {
+        taken += 1;
+        if taken == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((end, taken), (Ok(End::Enough), 3), "a scan that is broken off");
+    let all = visit(store, &Expr::EVERYTHING, Order::OldestFirst, None, soon(), &mut |_| ControlFlow::Continue(()));
+    assert_eq!(all.map(|visit| visit.matched), Ok(u64::try_from(kept.0.len()).unwrap_or(0)), "a visit sees all");
+}
+
+fn what_comes_twice_is_there_once(store: &dyn TestStore, kept: &Kept) {
+    let again: Vec<(u64, Vec<u8>)> = kept.0.iter().take(80).map(|(position, one)| (*position, one.1.clone())).collect();
+    store.write(&again);
+    let found = pages(store, &Expr::EVERYTHING, Order::NewestFirst, 100, || {});
+    assert_eq!(found, kept.naive(&Expr::EVERYTHING, Order::NewestFirst), "after a batch was written twice");
+    let archived = pages(store, &Expr::Archived(true), Order::NewestFirst, 100, || {});
+    assert_eq!(archived, kept.naive(&Expr::Archived(true), Order::NewestFirst), "what is archived stays so");
+}
+
+/// A message that a database may choke on must not hold up the batch it comes in. A text with a NUL may be kept in a
+/// column with a replacement; the message's bytes are what they were.
+fn odd_messages_are_kept_beside_others(store: &dyn TestStore) {
+    let nul = "a\u{0}b";
+    let words = (0..5000).map(|number| format!("w{number}")).collect::<Vec<_>>().join(" ");
+    let messages = [
+        Message::new("plain").logger("web").payload("needle"),
+        Message::new(nul).logger(nul).payload(nul).field("id", nul).field("trace_id", nul),
+        Message::new("long").logger("l".repeat(5000)).payload("x".repeat(300_000)).field("id", "i".repeat(5000)),
+        Message::new("k".repeat(5000)).payload(words),
+        Message::new("\u{fffd}\u{feff}\u{10ffff}").payload("\u{2028}\r\n\u{1b}[31m").field("id", "\u{1f600}"),
+        Message::new("plain")
+            .payload(Value::Null)
+            .field("id", "")
+            .field("expires_at", "never")
+            .field("ttl_seconds", -5),
+        Message::new("plain").payload(Value::Float(f64::MAX)).field("ttl_seconds", 1e300).field("expires_at", 12),
+    ];
+    let raws = messages.into_iter().enumerate().map(|(at, message)| {
+        let mut raw = Vec::new();
+        wire::write(&mut raw, &message);
+        (u64::try_from(at).unwrap_or(0) + 5, raw)
+    });
+    let batch: Vec<(u64, Vec<u8>)> = raws.collect();
+    store.write(&batch);
+    let mut kept = Kept(BTreeMap::new());
+    kept.add(&batch);
+    let all = find(store, &Expr::EVERYTHING, Order::OldestFirst, None, 100, soon()).expect("a store is read");
+    let found: BTreeMap<u64, Vec<u8>> = all.messages.into_iter().map(|found| (found.position, found.raw)).collect();
+    assert!(found == batch.into_iter().collect(), "odd messages are kept as they came");
+    let path = |text: &str| Path::new(text).unwrap_or_else(Path::itself);
+    let say = |text: &str| Phrase::new(text, false).map_or(Expr::EVERYTHING, Expr::Words);
+    for expr in [
+        Expr::Test(path("type"), Test::Is(Literal::exact("plain"))),
+        Expr::Test(path("type"), Test::Is(Literal::exact("k".repeat(5000)))),
+        Expr::Test(path("type"), Test::Is(Literal::exact("\u{fffd}\u{feff}\u{10ffff}"))),
+        Expr::Test(path("logger"), Test::Is(Literal::exact("l".repeat(5000)))),
+        Expr::Test(path("fields.id"), Test::Is(Literal::exact(nul))),
+        Expr::Id("i".repeat(5000)),
+        Expr::Id("\u{1f600}".to_owned()),
+        Expr::Id(String::new()),
+        say("needle"),
+        say(&"x".repeat(300_000)),
+        say("w17"),
+        say("w4999"),
+    ] {
+        let found = pages(store, &expr, Order::NewestFirst, 100, || {});
+        assert_eq!(found, kept.naive(&expr, Order::NewestFirst), "{expr:?}");
+    }
+    for expr in [
+        Expr::Test(path("type"), Test::Is(Literal::exact(nul))),
+        Expr::Test(path("logger"), Test::Is(Literal::exact(nul))),
+        Expr::Id(nul.to_owned()),
+        Expr::Trace(nul.to_owned()),
+    ] {
+        let asked = find(store, &expr, Order::NewestFirst, None, 100, soon());
+        assert!(asked.is_ok(), "a question with a NUL is answered: {asked:?}");
+    }
+}
+
+/// What was there when the first page was taken is found once, whatever comes meanwhile.
+fn check_going_on(kept: &Kept, order: Order, found: &[Cursor]) {
+    let distinct: BTreeSet<&Cursor> = found.iter().collect();
+    assert_eq!(distinct.len(), found.len(), "nothing is on two pages, {order:?}");
+    let there = kept.naive(&Expr::EVERYTHING, order);
+    let lost: Vec<&Cursor> = there.iter().filter(|cursor| !distinct.contains(cursor)).collect();
+    assert!(lost.is_empty(), "pages lose {lost:?}, {order:?}");
+}
+
+fn pages_go_on_while_messages_come(store: &dyn TestStore) {
+    let mut next = 1_000_000;
+    let mut kept = filled(store, 200, 17);
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let mut rng = Rng::with_seed(19);
+        let mut come = Vec::new();
+        let found = pages(store, &Expr::EVERYTHING, order, 40, || {
+            // Not too many, or there is always another page.
+            let batch = batch(&mut rng, next..next + 10, base());
+            next += 10;
+            store.write(&batch);
+            come.extend(batch);
+        });
+        check_going_on(&kept, order, &found);
+        kept.add(&come);
+    }
+}
+
+fn pages_go_on_while_another_thread_writes(store: &dyn TestStore) {
+    let kept = filled(store, 300, 23);
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rng = Rng::with_seed(29);
+            for round in 0..50_u64 {
+                if enough.load(Memory::Relaxed) {
+                    break;
+                }
+                let first = 2_000_000 + round * 20;
+                store.write(&batch(&mut rng, first..first + 20, base()));
+            }
+        });
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let found = pages(store, &Expr::EVERYTHING, order, 50, || {});
+            check_going_on(&kept, order, &found);
+        }
+        enough.store(true, Memory::Relaxed);
+    });
+}
+
+fn changes_reach_what_is_meant(store: &dyn TestStore) {
+    let mut kept = filled(store, 400, 31);
+    let mut rng = Rng::with_seed(37);
+    for _ in 0..40 {
+        let expr = query(&mut rng, 2);
+        let change = *rng.choice(&[Change::Archive, Change::Restore, Change::Delete]).unwrap_or(&Change::Archive);
+        if change == Change::Delete && rng.bool() {
+            continue;
+        }
+        let meant = kept.naive(&expr, Order::OldestFirst);
+        let mut expected = 0;
+        for cursor in meant {
+            match change {
+                Change::Delete => expected += u64::from(kept.0.remove(&cursor.position).is_some()),
+                Change::Archive | Change::Restore => {
+                    kept.0.entry(cursor.position).and_modify(|one| {
+                        let wanted = change == Change::Archive;
+                        expected += u64::from(one.2 != wanted);
+                        one.2 = wanted;
+                    });
+                }
+            }
+        }
+        let changed = change_all(store, &expr, change, u64::MAX, soon());
+        assert_eq!(changed, Ok(Changed { changed: expected, done: true }), "{change:?} {expr:?}");
+        if kept.0.len() < 50 {
+            break;
+        }
+    }
+    every_row_is_as_it_was_written(store, &kept);
+    no_bound_loses_a_message(store, &kept);
+}
+
+fn changes_keep_to_their_limit(store: &dyn TestStore) {
+    let kept = filled(store, 150, 41);
+    let all = u64::try_from(kept.0.len()).unwrap_or(0);
+    let some = change_all(store, &Expr::EVERYTHING, Change::Delete, 100, soon());
+    assert_eq!(some, Ok(Changed { changed: 100, done: false }), "a limit is kept to");
+    let rest = change_all(store, &Expr::EVERYTHING, Change::Delete, u64::MAX, soon());
+    assert_eq!(rest, Ok(Changed { changed: all - 100, done: true }), "the rest");
+    assert_eq!(store.size().map(|size| size.messages), Ok(0), "nothing is left");
+}
+
+fn tallies_are_what_a_naive_count_finds(store: &dyn TestStore, kept: &Kept) {
+    let mut rng = Rng::with_seed(43);
+    let path = |text: &str| Path::new(text).unwrap_or_else(Path::itself);
+    for round in 0..40 {
+        let expr = if round == 0 { Expr::EVERYTHING } else { query(&mut rng, 2) };
+        let by = *rng.choice(&[By::Nothing, By::Severity, By::Kind, By::Logger]).unwrap_or(&By::Kind);
+        let facets = vec![path("logger"), path("fields.user_id")];
+        let wanted = Wanted { buckets: rng.usize(1..50), by, top: 3, facets, measures: true, ..Wanted::default() };
+        let tally = tally(store, &expr, &wanted, soon()).expect("a store is read");
+        let meant: Vec<&(Facts, Vec<u8>, bool)> =
+            kept.naive(&expr, Order::OldestFirst).iter().filter_map(|cursor| kept.0.get(&cursor.position)).collect();
+        let all = u64::try_from(meant.len()).unwrap_or(0);
+        assert_eq!((tally.matched, tally.partial), (all, false), "how many, {expr:?}");
+
+        let over = &tally.over;
+        let place = |timestamp: Timestamp| {
+            let behind = (timestamp.nanos().max(over.since.nanos()) - over.since.nanos()) / over.width;
+            usize::try_from(behind).unwrap_or(0).min(wanted.buckets - 1)
+        };
+        let mut naive = vec![0; wanted.buckets];
+        for (facts, _, _) in &meant {
+            naive[place(facts.timestamp)] += 1;
+        }
+        let mut counted = over.other.clone();
+        for series in &over.series {
+            counted.iter_mut().zip(&series.counts).for_each(|(sum, count)| *sum += count);
+            let of = |facts: &Facts| match by {
+                By::Nothing => String::new(),
+                By::Severity => facts.severity.to_string(),
+                By::Kind => facts.kind.clone(),
+                By::Logger => facts.logger.clone(),
+            };
+            let those = meant.iter().filter(|(facts, _, _)| of(facts) == series.name).count();
+            assert_eq!(series.counts.iter().sum::<u64>(), u64::try_from(those).unwrap_or(0), "{series:?} of {expr:?}");
+        }
+        assert_eq!(counted, naive, "counts over time, {expr:?}");
+        assert!(over.series.len() <= 3 && !over.bounded, "at most the top are told apart");
+
+        let [loggers, users] = tally.facets.as_slice() else { panic!("two facets were asked for") };
+        let sum = |values: &[(String, u64)]| values.iter().map(|(_, count)| count).sum::<u64>();
+        assert_eq!(sum(&loggers.values) + loggers.other + loggers.missing, all, "every message has a logger");
+        for (name, count) in &loggers.values {
+            let those = meant.iter().filter(|(facts, _, _)| facts.logger == *name).count();
+            assert_eq!(u64::try_from(those), Ok(*count), "of logger {name:?}");
+        }
+        for (text, count) in &users.values {
+            let those = meant.iter().filter(|(facts, raw, archived)| {
+                let document = document(&row(1, facts, raw, *archived));
+                let mut there = false;
+                users.path.any(&document, &mut |value| {
+                    let items = value.map_or(&[][..], |value| value.as_list().unwrap_or(std::slice::from_ref(value)));
+                    there |= items.iter().any(|item| {
+                        !matches!(item, Value::Null | Value::List(_) | Value::Map(_)) && item.to_text() == *text
+                    });
+                    false
+                });
+                there
+            });
+            assert_eq!(u64::try_from(those.count()), Ok(*count), "of user {text:?}, {expr:?}");
+        }
+        let timers: u64 = tally.timers.iter().map(|timer| timer.count).sum();
+        let naive = meant.iter().filter(|(facts, _, _)| facts.kind == "timer").count();
+        assert_eq!(u64::try_from(naive), Ok(timers), "every timer is counted");
+    }
+}

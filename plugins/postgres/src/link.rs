@@ -1,0 +1,192 @@
+//! One connection, driven only while somebody waits for an answer, on a runtime of its own: it works in threads that
+//! know nothing of tokio, and every step has an end.
+
+use crate::config::Target;
+use crate::schema;
+use metlog_pipeline::SendError;
+use metlog_query::Trouble;
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Runtime;
+use tokio_postgres::{Client, Connection, Error};
+use tokio_rustls::rustls;
+
+/// Larger than any password.
+const MAX_PASSWORD: u64 = 64 * 1024;
+
+/// Of what a server says in an error.
+const WORDS: usize = 300;
+
+/// Why something did not happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It may happen later, over a new connection.
+    Away(String),
+    /// Somebody has to change something first.
+    Barred(String),
+    /// These values cannot be stored.
+    Data(String),
+    /// Time was up.
+    Late,
+}
+
+impl Fault {
+    pub fn trouble(self) -> Trouble {
+        match self {
+            Fault::Away(why) | Fault::Barred(why) => Trouble::Away(why),
+            Fault::Data(why) => Trouble::Refused(why),
+            Fault::Late => Trouble::Away("PostgreSQL did not answer in time".into()),
+        }
+    }
+}
+
+impl From<Fault> for SendError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Away(why) | Fault::Data(why) => SendError::retry(why),
+            Fault::Barred(why) => SendError::Pause { why },
+            Fault::Late => SendError::retry("PostgreSQL did not answer within `timeout`"),
+        }
+    }
+}
+
+/// A connection whose table is there, in our version.
+pub struct Link {
+    client: Client,
+    /// Always there until the end.
+    runtime: Option<Runtime>,
+}
+
+impl Link {
+    /// Connects, and brings the table up to date.
+    pub fn open(target: &Target, until: Instant) -> Result<Link, Fault> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = runtime.map_err(|error| Fault::Away(format!("no connection can be made: {error}")))?;
+        let mut server = target.server.clone();
+        if let Some(path) = &target.password_file {
+            let wrong = |why: String| Fault::Barred(format!("`password_file` {}: {why}", path.display()));
+            let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+            if size > MAX_PASSWORD {
+                return Err(wrong("it is too large for a password".into()));
+            }
+            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            server.password(text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r')));
+        }
+        let connecting = async {
+            Ok(match &target.tls {
+                Some(tls) => driven(server.connect(tls.clone()).await?),
+                None => driven(server.connect(tokio_postgres::NoTls).await?),
+            })
+        };
+        let client = within(&runtime, until, connecting)?;
+        let link = Link { client, runtime: Some(runtime) };
+        // The server gives up by itself as well: what we walk away from must not go on holding locks.
+        let millis = target.timeout.as_millis();
+        let setup = format!("SET statement_timeout = {millis}; SET lock_timeout = {millis}; SET jit = off");
+        link.run(until, link.client.batch_execute(&setup))?;
+        schema::ensure(&link, &target.table, until)?;
+        Ok(link)
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for an answer, until then.
+    pub fn run<T>(&self, until: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+        match &self.runtime {
+            Some(runtime) => within(runtime, until, work),
+            None => Err(Fault::Away("the connection is closed".into())),
+        }
+    }
+
+    /// Of statements without parameters.
+    pub fn batch(&self, until: Instant, sql: &str) -> Result<(), Fault> {
+        self.run(until, self.client.batch_execute(sql))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A store may be let go of by an async task, where a runtime must not wait for its threads; it has none.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn driven<S, T>((client, connection): (Client, Connection<S, T>)) -> Client
+where
+    Connection<S, T>: Future<Output = Result<(), Error>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    // Whoever waits for an answer hears of an error; here nobody does.
+    tokio::spawn(async { drop(connection.await) });
+    client
+}
+
+fn within<T>(runtime: &Runtime, until: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+    let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    match runtime.block_on(async { tokio::time::timeout(left, work).await }) {
+        Ok(answer) => answer.map_err(|error| fault(&error)),
+        Err(_) => Err(Fault::Late),
+    }
+}
+
+/// What an error means for whoever waits.
+pub fn fault(error: &Error) -> Fault {
+    let Some(said) = error.as_db_error() else { return of_ours(error) };
+    let code = said.code().code();
+    let words: String = said.message().chars().take(WORDS).collect();
+    let why = format!("PostgreSQL says: {words} (SQLSTATE {code})");
+    match code.get(..2).unwrap_or_default() {
+        // A row that fits no partition breaks no constraint that has a name.
+        "23" if code == "23514" && said.constraint().is_none() => {
+            Fault::Barred(format!("{why}; the table's default partition is missing"))
+        }
+        "22" | "23" | "54" => Fault::Data(why),
+        // Our own statement_timeout.
+        "57" if code == "57014" => Fault::Late,
+        "08" | "40" | "53" | "55" | "57" | "58" | "XX" => Fault::Away(why),
+        // A primary that became a standby: the name may soon mean another server.
+        "25" => Fault::Away(why),
+        "28" => Fault::Barred(format!("{why}; see user and password in `url`, and the server's pg_hba.conf")),
+        "3D" => Fault::Barred(format!("{why}; create the database, or name another one in `url`")),
+        "42" if code == "42501" => {
+            Fault::Barred(format!("{why}; the user must own the table, or be allowed to create it"))
+        }
+        _ => Fault::Barred(why),
+    }
+}
+
+/// An error that no server sent.
+fn of_ours(error: &Error) -> Fault {
+    let mut why = format!("PostgreSQL: {error}");
+    let mut unfit = false;
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        why.push_str(": ");
+        why.push_str(&inner.to_string().chars().take(WORDS).collect::<String>());
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(|inner| inner.get_ref());
+        unfit |= wrapped.is_some_and(|wrapped| wrapped.downcast_ref::<rustls::Error>().is_some());
+        cause = inner.source();
+    }
+    let kind = error.to_string();
+    // The library keeps its kinds to itself; these words are theirs.
+    if kind == "error performing TLS handshake" {
+        let plain = error.source().is_some_and(|cause| cause.downcast_ref::<std::io::Error>().is_some()) && !unfit;
+        return if plain {
+            Fault::Away(why)
+        } else {
+            Fault::Barred(format!("{why}; see `sslmode`, and name the server's authority in `ca_file`"))
+        };
+    }
+    match kind.as_str() {
+        "authentication error" | "invalid configuration" => Fault::Barred(why),
+        "error encoding message to server" => Fault::Data(why),
+        _ if kind.starts_with("error serializing parameter") => Fault::Data(why),
+        _ => Fault::Away(why),
+    }
+}

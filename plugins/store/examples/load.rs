@@ -1,0 +1,138 @@
+//! How many messages a second the store takes: with and without the index of words, with ids and traces, in batches as
+//! the router makes them. `cargo run --release -p metlog-store --example load [messages] [batch] [folder]`
+//!
+//! CPU is all of the process, the building of batches left out.
+
+use metlog_message::{Lines, Message, Severity, Timestamp, wire};
+use metlog_pipeline::registry::Configured;
+use metlog_pipeline::{Endpoint, Picked};
+use metlog_settings::Size;
+use metlog_store::{Config, StoreEndpoint};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const VERBS: [&str; 8] = ["served", "queued", "rejected", "retried", "cached", "expired", "written", "forwarded"];
+
+struct Source {
+    random: u64,
+    next: u64,
+    time: i64,
+    ids: bool,
+}
+
+impl Source {
+    fn random(&mut self, below: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % below
+    }
+
+    /// A message of some 300 bytes.
+    fn message(&mut self, out: &mut Vec<u8>) {
+        let verb = VERBS[self.random(8) as usize];
+        let (next, user, worker) = (self.next, self.random(50_000), self.random(32));
+        let (took, item) = (self.random(900), self.random(10_000));
+        let text =
+            format!("request {next} of user {user} {verb} by worker {worker} in {took} ms, path /api/v1/items/{item}");
+        let mut message = Message::new(["log", "log", "log", "log", "counter", "timer"][self.random(6) as usize])
+            .payload(text)
+            .severity(Severity::from_number([6, 6, 6, 6, 6, 6, 7, 5, 4, 3][self.random(10) as usize]).expect("0 to 7"))
+            .logger(format!("service-{}", self.random(20)))
+            .field("user", self.random(50_000))
+            .field("method", "GET");
+        if self.ids {
+            message = message
+                .field("id", format!("{next:012x}{:012x}", self.random(1 << 48)))
+                .field("trace_id", format!("{:016x}", self.random(1 << 62)));
+        }
+        self.time += 10_000 + self.random(10_000) as i64;
+        message.timestamp = Timestamp::from_nanos(self.time);
+        message.hostname = Some("node-17.example.net".to_owned());
+        message.pid = Some(4711);
+        wire::write(out, &message);
+    }
+
+    fn batch(&mut self, size: usize) -> (Lines, Vec<u64>) {
+        let mut lines = Lines::with_capacity(size * 350);
+        let mut ids = Vec::with_capacity(size);
+        for _ in 0..size {
+            lines.push_with(|out| self.message(out));
+            ids.push(self.next);
+            self.next += 1;
+        }
+        (lines, ids)
+    }
+}
+
+/// Of this process and its threads, user and system.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let numbers: Vec<i64> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().filter_map(|part| part.parse().ok()).collect();
+    // utime and stime, in hundredths of a second. What stands before them are a letter and ten numbers.
+    Duration::from_millis(10 * numbers.get(10..12).map_or(0, |both| both.iter().sum::<i64>()).cast_unsigned())
+}
+
+fn run(name: &str, folder: &Path, full_text: bool, ids: bool, messages: usize, batch: usize) {
+    let path = folder.join(format!("load-{}-{name}.db", std::process::id()));
+    let config = Config { full_text, max_bytes: Size(0), ..Config::at(&path) };
+    let mut endpoint = StoreEndpoint::open(config).expect("a folder that can be written");
+    let mut source = Source { random: 88_172_645_463_325_252, next: 1, time: 1_780_000_000_000_000_000, ids };
+    let (mut wall, mut used, mut longest, mut bytes) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0);
+    let mut rounds = 0;
+    let mut ticked = Duration::ZERO;
+    while rounds * batch < messages {
+        // Several batches between two looks at a clock that counts hundredths.
+        let batches: Vec<_> = (0..20).map(|_| source.batch(batch)).collect();
+        bytes += batches.iter().map(|(lines, _)| lines.bytes().len()).sum::<usize>();
+        let before = cpu();
+        for (lines, ids) in &batches {
+            let began = Instant::now();
+            endpoint.write(&Picked::new(lines, ids)).expect("written");
+            if wall - ticked > Duration::from_millis(500) {
+                ticked = wall;
+                endpoint.tick().expect("nothing to say");
+            }
+            longest = longest.max(began.elapsed());
+            wall += began.elapsed();
+        }
+        used += cpu() - before;
+        rounds += batches.len();
+    }
+    let total = (rounds * batch) as f64;
+    let before = (cpu(), Instant::now());
+    endpoint.close(Duration::from_secs(10)).expect("closed");
+    used += cpu() - before.0;
+    wall += before.1.elapsed();
+    let file = std::fs::metadata(&path).map_or(0, |file| file.len());
+    println!(
+        "{name:<16} {:>9.0} /s {:>9.0} /s of CPU, {:.2} us CPU each, batches {batch}, longest {:>4.0} ms, {:.0} bytes each, {:.0} in the file",
+        total / wall.as_secs_f64(),
+        total / used.as_secs_f64(),
+        used.as_secs_f64() * 1e6 / total,
+        longest.as_secs_f64() * 1e3,
+        bytes as f64 / total,
+        file as f64 / total,
+    );
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        let _ = std::fs::remove_file(name);
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let messages = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let batch = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(5000);
+    let folder = arguments.next().map_or_else(std::env::temp_dir, Into::into);
+    let only = arguments.next();
+    let kinds =
+        [("words", true, false), ("no-words", false, false), ("words-ids", true, true), ("no-words-ids", false, true)];
+    for (name, full_text, ids) in kinds {
+        if only.as_ref().is_none_or(|only| only == name) {
+            run(name, &folder, full_text, ids, messages, batch);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The rows that nearly all loggers write: an object of texts and plain numbers, with nothing to look twice at. Their
+//! values go into the message as they are written, without being read.
+//!
+//! It says yes only where it knows that reading would give the same; everything else is left to the reader.
+
+use super::arguments::Arguments;
+use super::desk::exact;
+use super::mapping::{LEVELS, is_said_by_severity};
+use super::moment::{Moment, of_text};
+use memchr::memchr2;
+use metlog_message::time::TimestampWriter;
+use metlog_message::{Severity, Timestamp, wire};
+
+/// More names take longer to compare with each other than to read.
+const MOST: usize = 32;
+
+/// Longer names are for the reader to refuse.
+const NAME: usize = 120;
+
+/// Writes messages of flat rows.
+#[derive(Debug, Default)]
+pub struct Flat {
+    times: TimestampWriter,
+}
+
+impl Flat {
+    /// Writes the message of a row; false if it has to be read, and then what was written means nothing.
+    pub fn write(&mut self, row: &[u8], arguments: &Arguments, now: Timestamp, out: &mut Vec<u8>) -> bool {
+        self.try_write(row, arguments, now, out).is_some()
+    }
+
+    fn try_write(&mut self, row: &[u8], arguments: &Arguments, now: Timestamp, out: &mut Vec<u8>) -> Option<()> {
+        let mut pairs = Pairs::read(row)?;
+        // These make it another kind of row, or need a look at their values.
+        if LEVELS.iter().skip(1).any(|name| pairs.get(name).is_some()) {
+            return None;
+        }
+        let time = match arguments.time.iter().find_map(|name| pairs.take(name).filter(|time| *time != b"null")) {
+            None => now,
+            Some(time) => match of_text(plain(time).or_else(|| std::str::from_utf8(time).ok())?) {
+                Moment::At(time) => time,
+                Moment::Now => now,
+                Moment::Unreadable => return None,
+            },
+        };
+        let text = arguments.text.iter().find_map(|name| pairs.take(name))?;
+        if text == b"\"\"" || text == b"null" {
+            return None;
+        }
+        let mut severity = Severity::default();
+        if let Some(level) = pairs.get("level") {
+            let level = plain(level)?;
+            if level.trim().parse::<i64>().is_ok() {
+                return None;
+            }
+            severity = Severity::parse(level).unwrap_or_default();
+            if is_said_by_severity(level) {
+                pairs.take("level");
+            }
+        }
+        let pid = match (pairs.get("process"), pairs.get("pid")) {
+            (Some(_), Some(_)) => return None,
+            (Some(pid), None) if is_integer(pid)? => pairs.take("process"),
+            (None, Some(pid)) if is_integer(pid)? => pairs.take("pid"),
+            _ => None,
+        };
+        out.clear();
+        out.extend_from_slice(b"{\"type\":\"oldstyle\",\"timestamp\":\"");
+        self.times.write(time, out);
+        out.extend_from_slice(b"\",\"logger\":");
+        out.extend_from_slice(pairs.take_text("logger").unwrap_or(b"\"\""));
+        out.extend_from_slice(b",\"severity\":");
+        wire::write_u64(out, severity.number().into());
+        out.extend_from_slice(b",\"payload\":");
+        out.extend_from_slice(text);
+        let hostname = pairs.take_text("hostname");
+        out.extend_from_slice(b",\"fields\":{");
+        let begin = out.len();
+        for (name, value) in pairs.left() {
+            if out.len() > begin {
+                out.push(b',');
+            }
+            out.push(b'"');
+            out.extend_from_slice(name);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(value);
+        }
+        out.extend_from_slice(b"},\"env_version\":\"0.8\"");
+        for (key, value) in [(b",\"metlog_pid\":".as_slice(), pid), (b",\"metlog_hostname\":", hostname)] {
+            if let Some(value) = value {
+                out.extend_from_slice(key);
+                out.extend_from_slice(value);
+            }
+        }
+        out.push(b'}');
+        exact(out, time);
+        Some(())
+    }
+}
+
+/// A text without escapes.
+fn plain(value: &[u8]) -> Option<&str> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'))
+}
+
+/// Whether it is an integer; none for one that may not be a process.
+fn is_integer(value: &[u8]) -> Option<bool> {
+    let whole = value.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+    (!whole || value.len() <= 18 && value.first() != Some(&b'-')).then_some(whole)
+}
+
+/// Names without their quotes and values with them; what was taken has no name any more.
+struct Pairs<'a> {
+    all: [(&'a [u8], &'a [u8]); MOST],
+    length: usize,
+}
+
+impl<'a> Pairs<'a> {
+    fn read(row: &'a [u8]) -> Option<Self> {
+        // Together: valid UTF-8, and no control character, neither within texts nor between them.
+        if row.iter().any(|byte| *byte < b' ') || std::str::from_utf8(row).is_err() {
+            return None;
+        }
+        let mut pairs = Pairs { all: [(&[], &[]); MOST], length: 0 };
+        let mut marks = [0_u64; MOST];
+        let mut rest = blanks(row).strip_prefix(b"{")?;
+        loop {
+            let name = text(&mut rest)?;
+            let name = name.get(1..name.len() - 1).filter(|name| !name.is_empty() && name.len() <= NAME)?;
+            rest = blanks(blanks(rest).strip_prefix(b":")?);
+            let value = match rest.first()? {
+                b'"' => text(&mut rest)?,
+                b'-' | b'0'..=b'9' => number(&mut rest)?,
+                _ => word(&mut rest)?,
+            };
+            let mark = mark(name);
+            let known = marks.get(..pairs.length)?.iter().zip(&pairs.all);
+            if name.contains(&b'\\') || known.into_iter().any(|(other, pair)| *other == mark && pair.0 == name) {
+                return None;
+            }
+            *pairs.all.get_mut(pairs.length)? = (name, value);
+            *marks.get_mut(pairs.length)? = mark;
+            pairs.length += 1;
+            rest = blanks(rest);
+            match rest.split_first()? {
+                (b',', after) => rest = after,
+                (b'}', after) => return blanks(after).is_empty().then_some(pairs),
+                _ => return None,
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.all.iter().take(self.length).position(|(key, _)| *key == name.as_bytes())
+    }
+
+    fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.all.get(self.find(name)?).map(|(_, value)| *value)
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a [u8]> {
+        let at = self.find(name)?;
+        let (key, value) = self.all.get_mut(at)?;
+        *key = &[];
+        Some(value)
+    }
+
+    fn take_text(&mut self, name: &str) -> Option<&'a [u8]> {
+        self.get(name).filter(|value| value.first() == Some(&b'"')).and_then(|_| self.take(name))
+    }
+
+    fn left(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.all.iter().take(self.length).copied().filter(|(name, _)| !name.is_empty())
+    }
+}
+
+/// Tells most names apart: their length and their first bytes.
+fn mark(name: &[u8]) -> u64 {
+    name.iter().take(7).fold(name.len() as u64, |mark, byte| mark << 8 | u64::from(*byte))
+}
+
+fn blanks(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix(b" ") {
+        text = rest;
+    }
+    text
+}
+
+/// A text in its quotes, whose escapes are those of one letter.
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    *rest = blanks(rest);
+    let all = *rest;
+    let mut at = 1;
+    all.strip_prefix(b"\"")?;
+    loop {
+        at += memchr2(b'"', b'\\', all.get(at..)?)?;
+        if all.get(at) == Some(&b'"') {
+            let (text, after) = all.split_at_checked(at + 1)?;
+            *rest = after;
+            return Some(text);
+        }
+        matches!(all.get(at + 1)?, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't').then_some(())?;
+        at += 2;
+    }
+}
+
+/// A number without exponent, and not so long that a float could be too small for it.
+fn number<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let all = *rest;
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(all.first() == Some(&b'-'));
+    let whole = digits(all.get(sign..)?);
+    if whole == 0 || whole > 40 || whole > 1 && all.get(sign) == Some(&b'0') {
+        return None;
+    }
+    let mut length = sign + whole;
+    if all.get(length) == Some(&b'.') {
+        let fraction = digits(all.get(length + 1..)?);
+        if fraction == 0 || fraction > 40 {
+            return None;
+        }
+        length += 1 + fraction;
+    }
+    let (number, after) = all.split_at_checked(length)?;
+    *rest = after;
+    Some(number).filter(|_| !matches!(after.first(), Some(b'e' | b'E')))
+}
+
+fn word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = [b"true".as_slice(), b"false", b"null"].into_iter().find(|word| rest.starts_with(word))?.len();
+    let (word, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mapping::message;
+    use super::super::moment::moment;
+    use super::*;
+    use metlog_message::{Message, Value};
+    use proptest::prelude::*;
+
+    fn arguments() -> Arguments {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Arguments { time: names(&["t"]), text: names(&["m", "_msg"]), ..Arguments::default() }
+    }
+
+    /// What the reader makes of a row that has a time and a text.
+    fn read(row: &str) -> Message {
+        let Ok(Value::Map(mut row)) = wire::read_value(row.as_bytes()) else { panic!("{row}") };
+        let now = Timestamp::from_nanos(5);
+        let time = match row.remove("t").map_or(Moment::Now, |time| moment(&time, || None)) {
+            Moment::At(time) => time,
+            Moment::Now => now,
+            Moment::Unreadable => panic!("{row:?}"),
+        };
+        let text = row.remove("m").or_else(|| row.remove("_msg")).expect("a text");
+        message(row, text, time)
+    }
+
+    fn written(row: &str) -> Option<Message> {
+        let (mut flat, mut line) = (Flat::default(), Vec::new());
+        if !flat.write(row.as_bytes(), &arguments(), Timestamp::from_nanos(5), &mut line) {
+            return None;
+        }
+        let read = wire::read(&line, &wire::Limits::default()).unwrap_or_else(|refusal| panic!("{refusal}: {row}"));
+        assert!(read.notes.is_empty(), "{:?}: {row}", read.notes);
+        Some(read.message)
+    }
+
+    #[test]
+    fn what_is_usual() {
+        for row in [
+            r#"{"m":"x"}"#,
+            r#" { "t" : 1790000000.123456 , "m" : "a \"b\" \n ä🦀" , "level" : "ERROR" , "n" : -1.50 , "z" : null } "#,
+            r#"{"t":"1790000000123456789","_msg":"x","logger":"l","hostname":"h","process":12,"yes":true,"no":false}"#,
+            r#"{"t":0,"m":5,"level":"SUCCESS","logger":5,"hostname":null,"process":"p"}"#,
+            r#"{"m":"x","pid":0,"process_name":"p"}"#,
+            r#"{"m":"x","pid":1.5}"#,
+            r#"{"m":"x","level":"trace","a.b":"c","type":"t","big":123456789012345678901234567890}"#,
+            r#"{"m":"x","t":null,"abcdefgh1":1,"abcdefgh2":2}"#,
+        ] {
+            let mut made = written(row).unwrap_or_else(|| panic!("{row}"));
+            let read = read(row);
+            assert_eq!((made.extra.len(), made.origin.take()), (0, None));
+            assert_eq!(made, read, "{row}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_look() {
+        let many: String = (0..40).map(|number| format!(",\"n{number}\":1")).collect();
+        for row in [
+            "",
+            "{",
+            "{}",
+            "[]",
+            "5",
+            r#"{"a":1}"#,
+            r#"{"m":""}"#,
+            r#"{"m":"x""#,
+            r#"{"m":"x"}}"#,
+            r#"{"m":"x"} 5"#,
+            r#"{"m":"x",}"#,
+            r#"{"m":"x","a":[1]}"#,
+            r#"{"m":"x","a":{}}"#,
+            r#"{"m":"x","a":1,"a":2}"#,
+            r#"{"m":"x","a":1e5}"#,
+            r#"{"m":"x","a":01}"#,
+            r#"{"m":"x","a":1.}"#,
+            r#"{"m":"x","a":-}"#,
+            r#"{"m":"x","a":NaN}"#,
+            r#"{"m":"x","a":"\u0041"}"#,
+            r#"{"m":"x","a":"\q"}"#,
+            r#"{"m":"x","\n":1}"#,
+            "{\"m\":\"x\ty\"}",
+            "{\"m\":\"x\",\t\"a\":1}",
+            r#"{"m":"x","":1}"#,
+            r#"{"m":"x","level":3}"#,
+            r#"{"m":"x","level":"3"}"#,
+            r#"{"m":"x","severity":3}"#,
+            r#"{"m":"x","t":"soon"}"#,
+            r#"{"m":"x","t":true}"#,
+            r#"{"m":"x","process":1,"pid":2}"#,
+            r#"{"m":"x","process":-1}"#,
+            r#"{"m":"x","pid":1234567890123456789}"#,
+            r#"{"m":"x" "a":1}"#,
+            r#"{"m" "x"}"#,
+            r#"{m:"x"}"#,
+            r#"{"m":"x","a":tru}"#,
+            &format!("{{\"m\":\"x\"{many}}}"),
+            &format!("{{\"m\":\"x\",\"{}\":1}}", "n".repeat(121)),
+        ] {
+            assert_eq!(written(row), None, "{row}");
+        }
+    }
+
+    proptest! {
+        /// Whatever it says yes to, the reader says the same of.
+        #[test]
+        fn as_the_reader_has_it(
+            pairs in prop::collection::vec((
+                prop::sample::select(vec!["m", "t", "_msg", "level", "logger", "hostname", "process", "pid", "type", "a", "b", "", "severity", "log.level"]),
+                prop_oneof![
+                    r#""([ -~]|\\\\[n"u])*""#,
+                    "-?[0-9]{1,20}(\\.[0-9]{0,9})?(e5)?",
+                    "null|true|false|[{][}]|tru|\"INFO\"|\"1790000000\"|NaN",
+                ],
+            ), 0..6),
+            blank in " ?",
+        ) {
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{blank}\"{name}\":{blank}{value}")).collect();
+            let row = format!("{{{}}}", pairs.join(","));
+            if let Some(made) = written(&row) {
+                let mut read = read(&row);
+                // A float has 53 bits of what was written.
+                let apart = made.timestamp.nanos().abs_diff(read.timestamp.nanos());
+                prop_assert!(apart <= (made.timestamp.nanos().unsigned_abs() >> 51), "{}", row);
+                read.timestamp = made.timestamp;
+                prop_assert_eq!(made, read, "{}", row);
+            }
+        }
+    }
+}
