@@ -49,11 +49,7 @@ pub fn scan<'a>(text: &'a [u8], limits: &Limits) -> Result<Head<'a>, NotStrict> 
 ///
 /// # Errors
 /// If it is not strictly valid JSON in UTF-8, is beyond the limits, or is no object. Some members may have been given.
-pub fn members<'a>(
-    text: &'a [u8],
-    limits: &Limits,
-    mut each: impl FnMut(&'a [u8], &'a [u8]),
-) -> Result<(), NotStrict> {
+pub fn members<'a>(text: &'a [u8], limits: &Limits, mut each: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), NotStrict> {
     if text.len() > limits.bytes {
         return Err(NotStrict);
     }

@@ -75,10 +75,43 @@ fn written(message: &Message) -> Vec<u8> {
     out
 }
 
+/// Members are given of exactly those objects that are strictly right, and they are what another reader finds.
+fn members_agree(text: &[u8]) -> Result<(), TestCaseError> {
+    let mut found = Fields::new();
+    let mut unread = 0;
+    let each = |name: &[u8], value: &[u8]| match (head::text(name), wire::read_value_within(value, &Limits::NONE)) {
+        (Some(name), Ok(value)) => found.set(name, value),
+        _ => unread += 1,
+    };
+    let given = head::members(text, &Limits::NONE, each);
+    if given.is_err() {
+        return Ok(());
+    }
+    prop_assert_eq!(unread, 0);
+    let reference: Result<std::collections::BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(text);
+    let reference = reference.map_err(|why| TestCaseError::fail(format!("given, but serde_json says {why}")))?;
+    let mut names: Vec<_> = found.iter().map(|(name, _)| name.to_owned()).collect();
+    names.sort();
+    prop_assert_eq!(names, reference.into_keys().collect::<Vec<_>>());
+    let Ok(Value::Map(read)) = wire::read_value_within(text, &Limits::NONE) else {
+        return Err(TestCaseError::fail("given, but not read"));
+    };
+    let sorted = |fields: Fields| {
+        let mut all: Vec<_> = fields.into_iter().collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    };
+    prop_assert_eq!(sorted(found), sorted(read));
+    Ok(())
+}
+
 /// The scan vouches for exactly what the reader reads without a note, and serde_json reads that too: to the same values.
 fn agree(text: &[u8]) -> Result<bool, TestCaseError> {
     let limits = Limits::default();
+    members_agree(text)?;
     let read = wire::read(text, &limits);
+    let given = head::members(text, &Limits::NONE, |_, _| ()).is_ok();
+    prop_assert!(given || head::scan(text, &limits).is_err(), "scanned, but not given");
     let Ok(head) = head::scan(text, &limits) else {
         let strict = read.as_ref().is_ok_and(|read| read.notes.is_empty());
         prop_assert!(!strict, "not scanned, but read without a note: {}", String::from_utf8_lossy(text));

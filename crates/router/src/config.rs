@@ -8,8 +8,9 @@ pub(crate) use sections::EndpointKeys;
 pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 
 use crate::deliver::{Habits, Open};
+use crate::http::Ground;
 use crate::routes::{Node as FilterNode, Route, Routes};
-use metlog_http::server::keys::{Gate, Keys};
+use metlog_http::server::keys::Keys;
 use metlog_message::Severity;
 use metlog_pipeline::registry::{Unknown, blame};
 use metlog_pipeline::{Endpoint, EndpointEntry, Filter, FilterEntry, Forward, Input, InputEntry, SenderEntry};
@@ -285,14 +286,14 @@ impl InputPlan {
     /// Opens it again and again, long after the plan is gone.
     pub fn reopen(
         &self,
-        gate: Arc<Gate>,
+        ground: Ground,
     ) -> impl Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Sync + 'static {
         let what = self.what.clone();
         let section = self.section.clone();
         move || match &what {
             InputKind::Plugin(entry) => (entry.read)(&section).map_err(|problems| problems.to_string())?().map(Some),
             InputKind::Http(http) if http.listen.is_empty() => Ok(None),
-            InputKind::Http(http) => Ok(Some(Box::new(crate::http::Listener::open(http, gate.clone())?))),
+            InputKind::Http(http) => Ok(Some(Box::new(crate::http::Listener::open(http, ground.clone())?))),
         }
     }
 
@@ -308,8 +309,8 @@ impl InputPlan {
     ///
     /// # Errors
     /// What and where, and what would be right.
-    pub fn open(&self, gate: &Arc<Gate>) -> Result<Option<Box<dyn Input>>, String> {
-        self.reopen(gate.clone())()
+    pub fn open(&self, ground: &Ground) -> Result<Option<Box<dyn Input>>, String> {
+        self.reopen(ground.clone())()
     }
 }
 

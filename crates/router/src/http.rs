@@ -5,6 +5,8 @@ pub mod query;
 pub mod status;
 
 use crate::config::{HttpInput, RouterSettings};
+use crate::intake::Floor;
+use crate::kept::{self, Kept};
 use crate::router::Router as Metlog;
 use crate::tail::Sight;
 use async_trait::async_trait;
@@ -13,7 +15,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use metlog_http::server::{DialectEntry, Gate, Guard, Server, ServerLimits};
+use metlog_http::server::{DialectEntry, Fragments, Gate, Guard, Server, ServerLimits, home_route};
 use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
@@ -57,19 +59,40 @@ fn bind(setting: &str, text: &str, allowed_hosts: &[String], gate: Arc<Gate>) ->
     Ok(server.allow_hosts(allowed_hosts).ask_for_keys(gate))
 }
 
-/// The routes of an input's dialects, all if it names none, from a server's requests towards an inlet.
+/// What every HTTP port stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// The keys that are asked for.
+    pub gate: Arc<Gate>,
+    /// What is kept and can be asked for.
+    pub kept: Arc<Kept>,
+    /// The router's inner parts.
+    pub floor: Arc<Floor>,
+}
+
+impl Ground {
+    /// Routes as a server serves them: with what several dialects say at `/`, and with the store for those who ask.
+    pub fn under(&self, server: &Server, routes: axum::Router, home: Fragments) -> axum::Router {
+        let home = server.guard().for_any_key(home_route(home));
+        kept::lend(routes.merge(home), &self.kept, &self.floor)
+    }
+}
+
+/// The routes of an input's dialects, all if it names none, from a server's requests towards an inlet; and what they say
+/// at `/`.
 ///
 /// # Errors
 /// If one does not open.
-pub fn dialects(server: &Server, input: &HttpInput, inlet: &Inlet) -> Result<axum::Router, String> {
-    let mut routes = axum::Router::new();
+pub fn dialects(server: &Server, input: &HttpInput, inlet: &Inlet) -> Result<(axum::Router, Fragments), String> {
+    let (mut routes, mut home) = (axum::Router::new(), Fragments::new());
     for entry in chosen(&input.dialects) {
         let keyless = input.keyless.iter().any(|name| name == entry.name);
         let empty = Node::new(Origin::named(entry.name), Kind::Table(Table::default()));
         let dialect = (entry.read)(&empty).map_err(|problems| problems.to_string())?()?;
+        home.extend(dialect.home());
         routes = routes.merge(server.door(inlet.another()).lead_to(entry.name, keyless, dialect));
     }
-    Ok(routes)
+    Ok((routes, home))
 }
 
 fn chosen(names: &[String]) -> Vec<&'static DialectEntry> {
@@ -81,6 +104,7 @@ fn chosen(names: &[String]) -> Vec<&'static DialectEntry> {
 pub struct Listener {
     server: Server,
     input: HttpInput,
+    ground: Ground,
 }
 
 impl Listener {
@@ -88,9 +112,9 @@ impl Listener {
     ///
     /// # Errors
     /// If the address is none of this machine, or in use.
-    pub fn open(input: &HttpInput, gate: Arc<Gate>) -> Result<Self, String> {
-        let server = bind("listen", &input.listen, &input.allowed_hosts, gate)?;
-        Ok(Listener { server, input: input.clone() })
+    pub fn open(input: &HttpInput, ground: Ground) -> Result<Self, String> {
+        let server = bind("listen", &input.listen, &input.allowed_hosts, ground.gate.clone())?;
+        Ok(Listener { server, input: input.clone(), ground })
     }
 }
 
@@ -101,7 +125,8 @@ impl Input for Listener {
     }
 
     async fn run(self: Box<Self>, inlet: Inlet, stop: Stop) -> Result<(), String> {
-        let routes = dialects(&self.server, &self.input, &inlet)?;
+        let (routes, home) = dialects(&self.server, &self.input, &inlet)?;
+        let routes = self.ground.under(&self.server, routes, home);
         self.server.serve(routes, stop).await.map_err(|error| error.to_string())
     }
 }

@@ -8,11 +8,11 @@ use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, In
 use crate::config::{EndpointPlan, HttpInput, InputPlan, Plan};
 use crate::deadletters::DeadLetters;
 use crate::deliver::Delivery;
-use crate::http;
+use crate::http::{self, Ground};
 use crate::intake::{Door, Floor};
-use crate::kept::{self, Kept};
+use crate::kept::Kept;
 use crate::routes::Routes;
-use metlog_http::server::{Counters, Gate, Server};
+use metlog_http::server::{Counters, Fragments, Gate, Server};
 use metlog_message::Timestamp;
 use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
 use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
@@ -112,9 +112,10 @@ impl Router {
         // After the endpoints, which make what is not there yet.
         let kept = Arc::<Kept>::default();
         kept.set(kept.open(plan.store())?);
+        let ground = Ground { gate: gate.clone(), kept: kept.clone(), floor: floor.clone() };
         let mut inputs = Vec::new();
         for input in &plan.inputs {
-            inputs.push(open_input(input, &gate)?);
+            inputs.push(open_input(input, &ground)?);
         }
         let own = http::own(&plan.router, &gate)?;
         let slots = slots(plan, &floor)?;
@@ -150,6 +151,10 @@ impl Router {
         }
         router.start_janitor();
         Ok((router, recovery))
+    }
+
+    fn ground(&self) -> Ground {
+        Ground { gate: self.gate.clone(), kept: self.kept.clone(), floor: self.floor.clone() }
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
@@ -191,7 +196,7 @@ impl Router {
         number: u32,
         account: Arc<InputAccount>,
     ) -> RunningInput {
-        let again = Arc::new(plan.reopen(self.gate.clone()));
+        let again = Arc::new(plan.reopen(self.ground()));
         let mut running = self.start_input(plan.name.clone(), plan.section.clone(), opened, again, number, account);
         running.dialects = plan.on_own_port().cloned();
         running
@@ -218,14 +223,17 @@ impl Router {
     /// The router's own port: what it says of itself, and the dialects of inputs without a port of their own.
     fn serve_own(self: &Arc<Self>, parts: &mut Parts, server: Server) -> Result<(), String> {
         let mut routes = http::about(self, &server.guard());
+        let mut home = Fragments::new();
         let at = format!("http://{}", server.local_addr());
         for input in &mut parts.inputs {
             let Some(dialects) = &input.dialects else { continue };
             let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number)));
-            routes = routes.merge(http::dialects(&server, dialects, &inlet)?);
+            let (spoken, said) = http::dialects(&server, dialects, &inlet)?;
+            routes = routes.merge(spoken);
+            home.extend(said);
             input.place.clone_from(&at);
         }
-        routes = kept::lend(routes, &self.kept, &self.floor);
+        routes = self.ground().under(&server, routes, home);
         self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(at, server.counters());
         let (tell, stop) = Stop::new();
         let task = self.runtime.spawn(async move {
@@ -438,8 +446,8 @@ fn open_endpoint(plan: &EndpointPlan) -> Result<Box<dyn Endpoint>, String> {
     (plan.open)().map_err(|why| format!("endpoint `{}`: {why}", plan.name))
 }
 
-fn open_input(plan: &InputPlan, gate: &Arc<Gate>) -> Result<Option<Box<dyn Input>>, String> {
-    plan.open(gate).map_err(|why| format!("input `{}`: {why}", plan.name))
+fn open_input(plan: &InputPlan, ground: &Ground) -> Result<Option<Box<dyn Input>>, String> {
+    plan.open(ground).map_err(|why| format!("input `{}`: {why}", plan.name))
 }
 
 fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {

@@ -101,7 +101,8 @@ mod tests {
             for id in 0..WINDOW + 10 {
                 recent.claim(&id.to_string()).await.expect("new").safe();
             }
-            assert_eq!((recent.ids().known.len(), recent.ids().order.len()), (WINDOW, WINDOW));
+            let sizes = |ids: &Ids| (ids.known.len(), ids.order.len());
+            assert_eq!(sizes(&recent.ids()), (WINDOW, WINDOW));
             assert!(recent.claim("9").await.is_some(), "forgotten");
             assert!(recent.claim("10").await.is_none(), "still known");
         });

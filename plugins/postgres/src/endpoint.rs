@@ -14,7 +14,8 @@ use tokio_postgres::Statement;
 /// Rows of one statement at the most: ten times as many are no faster, and hold locks ten times as long.
 const PER_INSERT: usize = 2000;
 
-/// Bytes of one statement at the most; what the server makes of them is several times that.
+/// Bytes of messages in one statement, except for a single larger one; what goes to the server is two or three times that,
+/// and it takes a gigabyte at the most.
 const BYTES: usize = 4 * 1024 * 1024;
 
 /// For so long nobody tries again to make a partition that could not be made.
@@ -37,6 +38,8 @@ struct Writer {
     link: Link,
     insert: Statement,
     months: BTreeSet<Month>,
+    /// It has worked: since then the server may have gone without a word.
+    proven: bool,
 }
 
 impl Writer {
@@ -46,14 +49,16 @@ impl Writer {
         let sql = format!("INSERT INTO {}{INSERT}", target.table.quoted());
         let insert = link.run(until, link.client().prepare_typed(&sql, &TYPES))?;
         let months = months::existing(&link, &target.table, until)?;
-        Ok(Writer { link, insert, months })
+        Ok(Writer { link, insert, months, proven: false })
     }
 
-    fn insert(&self, rows: &Columns<'_>, range: Range<usize>, timeout: Duration) -> Result<(), Fault> {
+    fn insert(&mut self, rows: &Columns<'_>, range: Range<usize>, timeout: Duration) -> Result<(), Fault> {
         let part = rows.part(range);
         let parameters = part.parameters();
         // It may say fewer rows: others were there already.
-        self.link.run(Instant::now() + timeout, self.link.client().execute(&self.insert, &parameters)).map(drop)
+        self.link.run(Instant::now() + timeout, self.link.client().execute(&self.insert, &parameters))?;
+        self.proven = true;
+        Ok(())
     }
 }
 
@@ -94,11 +99,18 @@ impl PostgresEndpoint {
     fn insert(&mut self, rows: &Columns<'_>) -> Result<Vec<(usize, String)>, Fault> {
         let timeout = self.target.timeout;
         let mut refused = Vec::new();
-        let mut open: Vec<Range<usize>> =
-            (0..rows.len()).step_by(PER_INSERT).map(|at| at..rows.len().min(at + PER_INSERT)).rev().collect();
+        let mut open: Vec<Range<usize>> = rows.helpings(PER_INSERT, BYTES);
+        open.reverse();
         while let Some(range) = open.pop() {
-            match self.writer()?.insert(rows, range.clone(), timeout) {
+            let writer = self.writer()?;
+            let proven = writer.proven;
+            match writer.insert(rows, range.clone(), timeout) {
                 Ok(()) => {}
+                Err(Fault::Away(_)) if proven => {
+                    // Once more, over a new connection.
+                    self.writer = None;
+                    open.push(range);
+                }
                 Err(Fault::Data(why)) if range.len() == 1 => refused.push((range.start, why)),
                 Err(Fault::Data(_)) => {
                     let middle = range.start + range.len() / 2;

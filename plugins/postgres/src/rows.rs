@@ -76,6 +76,8 @@ pub struct Columns<'a> {
     payload: Vec<String>,
     raw: Vec<Option<&'a str>>,
     raw_bytes: Vec<Option<&'a [u8]>>,
+    /// Of the message; no column.
+    length: Vec<usize>,
 }
 
 /// Behind `INSERT INTO table`. Without a target, so that any of the unique indexes keeps a repeated message out.
@@ -133,6 +135,7 @@ impl<'a> Columns<'a> {
         self.words.push(words);
         self.fields.push(fields);
         self.payload.push(payload);
+        self.length.push(raw.len());
         self.raw.push(text);
         self.raw_bytes.push(if text.is_none() { Some(raw) } else { None });
         Ok(facts.timestamp)
@@ -140,6 +143,23 @@ impl<'a> Columns<'a> {
 
     pub fn len(&self) -> usize {
         self.position.len()
+    }
+
+    /// All of them in parts of so many rows and bytes at the most, or of a single row.
+    pub fn helpings(&self, rows: usize, bytes: usize) -> Vec<Range<usize>> {
+        let mut parts = Vec::new();
+        let (mut start, mut size) = (0, 0);
+        for (at, length) in self.length.iter().enumerate() {
+            if at > start && (at - start == rows || size + length > bytes) {
+                parts.push(start..at);
+                (start, size) = (at, 0);
+            }
+            size += length;
+        }
+        if start < self.len() {
+            parts.push(start..self.len());
+        }
+        parts
     }
 
     /// Some of them.
@@ -308,6 +328,17 @@ mod tests {
         let long = "9".repeat(1001);
         assert_eq!(fitted(&format!("{{\"a\":[{long}]}}")), format!("{{\"a\":[\"{long}\"]}}"));
         assert_eq!(fitted(r#"{"a":1.5,"b":true,"c":[false,null,-7]}"#), r#"{"a":1.5,"b":true,"c":[false,null,-7]}"#);
+    }
+
+    #[test]
+    fn helpings_are_full_and_leave_nobody_out() {
+        let mut rows = Columns::default();
+        let line = metlog_testkit::sample::line(1);
+        (0..7).for_each(|id| drop(rows.push(id, &line)));
+        assert_eq!(rows.helpings(3, usize::MAX), [0..3, 3..6, 6..7]);
+        assert_eq!(rows.helpings(100, line.len() * 2), [0..2, 2..4, 4..6, 6..7]);
+        assert_eq!(rows.helpings(100, 1), (0..7).map(|at| at..at + 1).collect::<Vec<_>>());
+        assert!(Columns::default().helpings(3, 1).is_empty());
     }
 
     #[test]

@@ -271,3 +271,43 @@ impl Configured for StoreEndpoint {
 inventory::submit! {
     EndpointEntry::of::<StoreEndpoint>("store", &[], include_str!("../example.endpoint.toml"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metlog_message::{Lines, Message, wire};
+
+    #[test]
+    fn a_full_disk_holds_up_and_loses_nothing() {
+        let folder = std::env::temp_dir().join(format!("metlog-store-full-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let path = folder.join("messages.db");
+        let mut endpoint = StoreEndpoint::open(Config::at(&path)).unwrap_or_else(|why| panic!("{why}"));
+        let limit = |endpoint: &StoreEndpoint, pages: i64| {
+            let connection = &endpoint.writer.as_ref().expect("open").connection;
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).expect("a limit");
+        };
+        limit(&endpoint, 100);
+        let mut lines = Lines::default();
+        lines.push_with(|out| wire::write(out, &Message::new("log").payload("x".repeat(50_000))));
+        let mut written = Vec::new();
+        let why = loop {
+            let id = written.len() as u64;
+            match endpoint.write(&Picked::new(&lines, &[id])) {
+                Ok(()) => written.push(id),
+                Err(SendError::Retry { why, done: 0, .. }) => break why,
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        assert!(why.contains("the disk is full") && why.contains("messages.db"), "{why}");
+        assert!(written.len() > 5, "{written:?}");
+        limit(&endpoint, 1_000_000);
+        let id = written.len() as u64;
+        endpoint.write(&Picked::new(&lines, &[id])).expect("there is room again");
+        let connection = &endpoint.writer.as_ref().expect("open").connection;
+        let count: i64 = connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).expect("counted");
+        assert_eq!((count, keep::messages(connection).expect("counted")), (id as i64 + 1, id as i64 + 1));
+        drop(endpoint);
+        std::fs::remove_dir_all(&folder).expect("made here");
+    }
+}

@@ -278,8 +278,11 @@ impl Hits {
     fn of(connection: &Connection, narrow: &Narrow) -> rusqlite::Result<Option<Self>> {
         let mut terms = Vec::new();
         for (text, begins) in &narrow.words {
-            // Cut once more: a word is nothing but letters and digits, so no question can be smuggled in.
-            let mut cut: Vec<String> = words::words(text).collect();
+            // As the tokenizer would cut it, were it no word of ours; so nothing can be smuggled into the question.
+            let mut cut: Vec<&str> = text
+                .split(|symbol: char| symbol.is_ascii() && !symbol.is_ascii_alphanumeric())
+                .filter(|piece| !piece.is_empty() && piece.len() <= words::LONGEST)
+                .collect();
             let last = cut.pop();
             terms.extend(cut.into_iter().map(|word| format!("\"{word}\"")));
             terms.extend(last.map(|word| if *begins { format!("\"{word}\"*") } else { format!("\"{word}\"") }));
@@ -516,4 +519,56 @@ fn along_hits(
         }
     }
     Ok(End::All)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Writer;
+
+    /// Whatever is asked, SQLite walks along one index in its order: it sorts nothing, and enters where the cursor is.
+    #[test]
+    fn nothing_is_sorted() {
+        let path = std::env::temp_dir().join(format!("metlog-store-plans-{}.db", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let writer = Writer::open(&path, true).unwrap_or_else(|why| panic!("{why}"));
+        let connection = &writer.connection;
+        connection.execute_batch("INSERT INTO names(name) VALUES ('a'), ('b'), ('c')").expect("names");
+        let walks = [
+            ("by_time", "", 0..0),
+            ("by_severity", "severe", 0..5),
+            ("by_type", "type", 1..4),
+            ("by_logger", "logger", 1..2),
+            ("by_archive", "", 0..0),
+        ];
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            for after in [None, Some(Cursor { timestamp: Timestamp::from_nanos(7), position: 7 })] {
+                let narrow = Narrow {
+                    since: Some(Timestamp::from_nanos(1)),
+                    until: Some(Timestamp::from_nanos(9)),
+                    types: vec!["a".to_owned(), "b".to_owned()],
+                    loggers: vec!["c".to_owned()],
+                    ids: vec!["x".to_owned()],
+                    archived: Some(true),
+                    ..Narrow::default()
+                };
+                let scan = Scan { narrow, order, after, deadline: Instant::now() };
+                let asked = Asked::of(connection, &scan).expect("asked").expect("names are there");
+                for (index, column, values) in walks.clone() {
+                    let walk = Walk { index, column, values: values.collect() };
+                    let question = walk.question(&asked, COLUMNS);
+                    let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", question.sql)).expect("sql");
+                    let rows = plan.query_map(params_from_iter(question.values), |row| row.get::<_, String>(3));
+                    let plan: Vec<String> = rows.expect("a plan").map(|step| step.expect("a step")).collect();
+                    assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+                    let entered = if after.is_some() { "(time,rowid)" } else { "time>" };
+                    let searches = plan.iter().filter(|step| step.contains("SEARCH"));
+                    assert!(searches.clone().all(|step| step.contains(index) && step.contains(entered)), "{plan:?}");
+                    assert_eq!(searches.count(), walk.values.len().max(1), "{plan:?}");
+                }
+            }
+        }
+        drop(writer);
+        std::fs::remove_file(&path).expect("made here");
+    }
 }

@@ -266,3 +266,25 @@ impl std::fmt::Display for UnknownDialect {
 }
 
 impl std::error::Error for UnknownDialect {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::to_bytes;
+    use tower_service::Service;
+
+    #[tokio::test]
+    async fn home_is_one_object_and_of_a_name_the_first_counts() {
+        let ok: Fragments = vec![("status", b"\"ok\"".into()), ("n", b"[1]".into())];
+        let other: Fragments = vec![("status", b"\"late\"".into()), ("id", b"{}".into())];
+        let home = async |fragments: Fragments| {
+            let request = Request::get("/").body(Body::empty()).expect("a request");
+            let answer = home_route(fragments).call(request).await.expect("an answer");
+            let status = answer.status().as_u16();
+            (status, to_bytes(answer.into_body(), 1000).await.expect("a body"))
+        };
+        let both = home([ok, other].concat()).await;
+        assert_eq!((both.0, &both.1[..]), (200, &br#"{"status":"ok","n":[1],"id":{}}"#[..]));
+        assert_eq!(home(Vec::new()).await.0, 404);
+    }
+}

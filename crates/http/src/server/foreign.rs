@@ -92,3 +92,61 @@ impl Parts<'_> {
         out.push(b'}');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metlog_message::Message;
+
+    #[test]
+    fn parts_are_written_as_messages_are() {
+        let mut message = Message::new("k\"").payload("p\n").severity(Severity::Alert).logger("l\u{e4}");
+        message.fields = [("a", 1), ("b", 2)].into_iter().collect();
+        message.extra = [("via", "v")].into_iter().collect();
+        for (pid, hostname) in [(None, None), (Some(-7), Some("h\\"))] {
+            message.pid = pid;
+            message.hostname = hostname.map(str::to_owned);
+            let (mut whole, mut parts) = (Vec::new(), Vec::new());
+            wire::write(&mut whole, &message);
+            Parts {
+                kind: &message.kind,
+                timestamp: message.timestamp,
+                logger: &message.logger,
+                severity: message.severity,
+                payload: br#""p\n""#,
+                fields: br#""a":1,"b":2"#,
+                pid,
+                hostname: hostname.map(|_| br#""h\\""#.as_slice()),
+                via: "v",
+            }
+            .write(&mut parts);
+            assert_eq!(String::from_utf8_lossy(&parts), String::from_utf8_lossy(&whole));
+        }
+    }
+
+    #[test]
+    fn an_event_is_asked_for_again_only_where_it_is_not_strict() {
+        let try_with = |event: &[u8], takes: fn(&[u8]) -> bool| {
+            let mut seen = Vec::new();
+            let made = understood(event, 100, &mut Vec::new(), |json| {
+                seen.push(String::from_utf8_lossy(json).into_owned());
+                takes(json).then_some(())
+            });
+            (made.map_err(|(reason, _)| reason), seen)
+        };
+        let (always, never): (fn(&[u8]) -> bool, fn(&[u8]) -> bool) = (|_| true, |_| false);
+        assert_eq!(try_with(b"{\"a\" : 1}", always), (Ok(()), vec!["{\"a\" : 1}".to_owned()]));
+        assert_eq!(try_with(b"{\n\"a\" : 1}", always), (Ok(()), vec!["{\"a\":1}".to_owned()]));
+        let twice = vec!["{\"a\":1,\"a\":2}".to_owned(), "{\"a\":2}".to_owned()];
+        assert_eq!(try_with(b"{\"a\":1,\"a\":2}", never), (Err(Reason::Malformed), twice));
+        for (event, reason) in [
+            (&b"[1]"[..], Reason::Malformed),
+            (b"", Reason::Malformed),
+            (b"{", Reason::Malformed),
+            (&[b' '; 101], Reason::TooLarge),
+            (&[b'['; 50], Reason::TooLarge),
+        ] {
+            assert_eq!(try_with(event, never).0, Err(reason));
+        }
+    }
+}

@@ -77,7 +77,7 @@ impl Router {
         let mut inputs = Vec::new();
         for new in &plan.inputs {
             let old = parts.inputs.iter().find(|running| running.name == new.name);
-            inputs.push(if old.is_some() { None } else { Some(open_input(new, &self.gate)?) });
+            inputs.push(if old.is_some() { None } else { Some(open_input(new, &self.ground())?) });
         }
         let store = self.kept.open(plan.store())?;
         let slots = slots(plan, &self.floor)?;
@@ -136,7 +136,7 @@ impl Router {
         for (new, opened) in plan.inputs.iter().zip(opened) {
             let old = parts.inputs.iter().find(|running| running.name == new.name);
             let opened = match (opened, old) {
-                (None, Some(old)) if !stays(old) => open_input(new, &self.gate).map(Some),
+                (None, Some(old)) if !stays(old) => open_input(new, &self.ground()).map(Some),
                 (opened, _) => Ok(opened),
             };
             match opened {
