@@ -17,6 +17,7 @@ mod foreign;
 mod hosts;
 pub mod keys;
 mod limits;
+mod page;
 mod pieces;
 mod pulse;
 mod refused;
@@ -30,6 +31,7 @@ pub use foreign::{Parts, understood};
 pub use hosts::Hosts;
 pub use keys::{Gate, Guard};
 pub use limits::{Bounds, ServerLimits};
+pub use page::Page;
 pub use pieces::{Piece, listed, pieces};
 pub use refused::{Refused, json, quote};
 

@@ -36,7 +36,7 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::List),
-            prop::collection::vec((text(), inner), 0..5).prop_map(|entries| Value::Map(entries.into_iter().collect())),
+            prop::collection::vec((name(), inner), 0..5).prop_map(|entries| Value::Map(entries.into_iter().collect())),
         ]
     })
 }
@@ -45,8 +45,16 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z.]{0,12}", ".{0,20}", any::<String>(), "[\"\\\\\n\u{0}\u{7f}\u{2028}é🦀a]{0,30}"]
 }
 
+fn name() -> impl Strategy<Value = String> {
+    text().prop_filter("longer than a name may be", |name| {
+        let mut written = Vec::new();
+        wire::write_str(&mut written, name);
+        written.len() <= Limits::default().name + 2
+    })
+}
+
 fn fields() -> impl Strategy<Value = Fields> {
-    prop::collection::vec((text(), value()), 0..5).prop_map(|entries| entries.into_iter().collect())
+    prop::collection::vec((name(), value()), 0..5).prop_map(|entries| entries.into_iter().collect())
 }
 
 fn message() -> impl Strategy<Value = Message> {

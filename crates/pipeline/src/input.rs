@@ -121,11 +121,22 @@ pub enum Reason {
     Truncated,
     /// The spool is full and the transport cannot wait.
     SpoolFull,
+    /// Its sender may send only so much.
+    Quota,
+    /// An editor did not want it.
+    Filtered,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 4] = [Reason::Malformed, Reason::TooLarge, Reason::Truncated, Reason::SpoolFull];
+    pub const ALL: [Reason; 6] = [
+        Reason::Malformed,
+        Reason::TooLarge,
+        Reason::Truncated,
+        Reason::SpoolFull,
+        Reason::Quota,
+        Reason::Filtered,
+    ];
 
     /// The label in metrics.
     pub const fn name(self) -> &'static str {
@@ -134,6 +145,8 @@ impl Reason {
             Reason::TooLarge => "too_large",
             Reason::Truncated => "truncated",
             Reason::SpoolFull => "spool_full",
+            Reason::Quota => "quota",
+            Reason::Filtered => "filtered",
         }
     }
 }

@@ -19,7 +19,7 @@ pub mod registry;
 pub mod sender;
 
 pub use endpoint::{Endpoint, Forward, Picked, Promise};
-pub use filter::{Event, Filter};
+pub use filter::{Edit, Event, Filter};
 pub use input::{Durable, Full, Inlet, Input, Intake, Reason, Receipt, Rejected, Stop};
 pub use method::{Emit, Method, MethodError};
 pub use registry::{EndpointEntry, FilterEntry, InputEntry, MethodEntry, SenderEntry, Unknown};

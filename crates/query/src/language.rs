@@ -17,9 +17,10 @@ use crate::path::{ENVELOPE, Path};
 use crate::selector;
 use crate::words::{LONGEST_PHRASE, Phrase, words};
 use metlog_message::{Severity, Timestamp, wire};
-use metlog_settings::{Span, suggest};
+use metlog_settings::suggest;
 use std::fmt;
 
+mod moments;
 mod print;
 
 /// The most bytes a query may be.
@@ -538,53 +539,21 @@ impl Reader {
     /// A moment that is written shorter than a message has it.
     fn as_moment(&self, path: &Path, text: &str) -> Option<String> {
         if path.as_str() == "timestamp" {
-            return moment(text, self.now).map(print::moment);
+            return moments::moment(text, self.now).map(moments::written);
         }
         if Number::parse(text).is_some() || Timestamp::parse(text).is_some() {
             return None;
         }
-        date(text).map(print::moment)
+        moments::date(text).map(moments::written)
     }
 
     fn moment(&self, text: &str, at: usize) -> Read<Timestamp> {
-        match moment(text, self.now) {
+        match moments::moment(text, self.now) {
             Some(moment) => Ok(moment),
             None => self.wrong(
                 at,
                 format!("`{text}` is no moment: `1h` and `2d` are before now, or write `now`, `today`, `yesterday`, `2026-11-20` or `2026-11-20T10:00Z`"),
             ),
-        }
-    }
-}
-
-/// A moment as people write it; a span of time is before `now`.
-fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
-    const DAY: i64 = 86_400;
-    let midnight = |days: i64| Timestamp::from_unix_seconds((now.unix_seconds().div_euclid(DAY) + days) * DAY);
-    match text {
-        "now" => return Some(now),
-        "today" => return Some(midnight(0)),
-        "yesterday" => return Some(midnight(-1)),
-        _ => {}
-    }
-    if text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse::<i64>().ok()?.checked_mul(1_000_000_000).map(Timestamp::from_nanos);
-    }
-    if let Some(moment) = Timestamp::parse(text).or_else(|| date(text)) {
-        return Some(moment);
-    }
-    let span: Span = text.strip_prefix('-').unwrap_or(text).parse().ok()?;
-    let nanos = i64::try_from(span.0.as_nanos()).ok()?;
-    now.nanos().checked_sub(nanos).map(Timestamp::from_nanos)
-}
-
-/// A date, or one with hour and minute. Of UTC unless it says otherwise.
-fn date(text: &str) -> Option<Timestamp> {
-    match text.len() {
-        10 => Timestamp::parse(&format!("{text}T00:00:00Z")),
-        _ => {
-            let (minutes, zone) = text.split_at_checked(16)?;
-            Timestamp::parse(&format!("{minutes}:00{zone}"))
         }
     }
 }

@@ -12,6 +12,7 @@
 //! - [`expr`]: what both languages come down to, and whether it holds of a message
 //! - [`language`]: the query box
 //! - [`selector`]: the same as a JSON object with `$and`, `$gt` and their kin
+//! - [`view`]: the document that a message is, looked into once at most
 //! - [`words`]: how text is cut into words, for index and evaluation alike
 //! - [`literal`]: what a query compares with
 //! - [`path`]: where a value stands
@@ -39,6 +40,7 @@ pub mod store;
 pub mod suite;
 pub mod tally;
 pub mod times;
+pub mod view;
 pub mod words;
 
 pub use expr::Expr;

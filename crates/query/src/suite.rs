@@ -28,13 +28,14 @@
 //! panics at the first clause that is not kept, and says which.
 
 use crate::change::{Changed, change_all};
-use crate::expr::{Expr, Op, Test, document};
+use crate::expr::{Expr, Op, Test};
 use crate::facts::Facts;
 use crate::literal::{Glob, Literal};
 use crate::page::{find, visit};
 use crate::path::Path;
 use crate::store::{Change, Cursor, End, Narrow, Order, Row, Scan, Store};
 use crate::tally::{By, Wanted, tally};
+use crate::view::document;
 use crate::words::Phrase;
 use fastrand::Rng;
 use metlog_message::{Fields, Message, Severity, Timestamp, Value, wire};
@@ -48,6 +49,12 @@ pub trait TestStore: Store {
     /// Writes messages at these positions, and returns once they can be found. What is written a second time at a
     /// position is there once.
     fn write(&self, batch: &[(u64, Vec<u8>)]);
+}
+
+impl TestStore for crate::memory::Memory {
+    fn write(&self, batch: &[(u64, Vec<u8>)]) {
+        Self::write(self, batch.iter().map(|(position, raw)| (*position, raw.as_slice())));
+    }
 }
 
 const SECOND: i64 = 1_000_000_000;

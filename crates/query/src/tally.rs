@@ -1,10 +1,11 @@
 //! Counts over time, values and how often they are there, timers and counters: all of one scan.
 
-use crate::expr::{Expr, View};
+use crate::expr::Expr;
 use crate::page::visit;
 use crate::path::{Path, Root};
 use crate::store::{End, Order, Row, Store, Trouble};
 use crate::times::Times;
+use crate::view::View;
 use metlog_message::Timestamp;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -322,42 +323,7 @@ impl<'w> Counting<'w> {
         let span = (i128::from(self.until.nanos()) - i128::from(self.since.nanos())) as f64 / 1e9;
         // A rate of what lies within less than a second would be beyond all that is known.
         let seconds = span.max(1.0);
-        let mut series: Vec<Series> = self.series.into_iter().map(|(name, counts)| Series { name, counts }).collect();
-        let sum = |series: &Series| series.counts.iter().sum::<u64>();
-        series.sort_by(|one, other| sum(other).cmp(&sum(one)).then_with(|| one.name.cmp(&other.name)));
-        let mut other = self.other;
-        for rest in series.drain(top.min(series.len())..) {
-            other.iter_mut().zip(rest.counts).for_each(|(other, count)| *other += count);
-        }
-        let timers = self.timers.into_iter().map(|((logger, name), (times, total))| Timer {
-            logger,
-            name,
-            count: times.count(),
-            total,
-            per_second: total / seconds,
-            mean: times.mean(),
-            p50: times.percentile(0.5),
-            p90: times.percentile(0.9),
-            p99: times.percentile(0.99),
-            max: times.most(),
-        });
-        let mut timers: Vec<Timer> = timers.collect();
-        timers.sort_by(|one, other| {
-            let names = || (&one.logger, &one.name).cmp(&(&other.logger, &other.name));
-            other.total.total_cmp(&one.total).then_with(names)
-        });
-        let counters = self.counters.into_iter().map(|((logger, name), (count, sum))| Counter {
-            logger,
-            name,
-            count,
-            sum,
-            per_second: sum / seconds,
-        });
-        let mut counters: Vec<Counter> = counters.collect();
-        counters.sort_by(|one, other| {
-            let names = || (&one.logger, &one.name).cmp(&(&other.logger, &other.name));
-            other.sum.total_cmp(&one.sum).then_with(names)
-        });
+        let (series, other) = most(self.series, self.other, top);
         Tally {
             matched: 0,
             scanned: 0,
@@ -371,12 +337,60 @@ impl<'w> Counting<'w> {
                 bounded: self.bounded,
             },
             facets: self.facets.into_iter().map(|values| values.finish(top)).collect(),
-            timers,
-            counters,
+            timers: timers(self.timers, seconds),
+            counters: counters(self.counters, seconds),
             unnamed: self.unnamed,
             unreadable: self.unreadable,
         }
     }
+}
+
+/// The most frequent series; the rest goes to the others.
+fn most(series: HashMap<String, Vec<u64>>, mut other: Vec<u64>, top: usize) -> (Vec<Series>, Vec<u64>) {
+    let mut series: Vec<Series> = series.into_iter().map(|(name, counts)| Series { name, counts }).collect();
+    let sum = |series: &Series| series.counts.iter().sum::<u64>();
+    series.sort_by(|one, other| sum(other).cmp(&sum(one)).then_with(|| one.name.cmp(&other.name)));
+    for rest in series.drain(top.min(series.len())..) {
+        other.iter_mut().zip(rest.counts).for_each(|(other, count)| *other += count);
+    }
+    (series, other)
+}
+
+fn timers(timers: HashMap<(String, String), (Times, f64)>, seconds: f64) -> Vec<Timer> {
+    let timers = timers.into_iter().map(|((logger, name), (times, total))| Timer {
+        logger,
+        name,
+        count: times.count(),
+        total,
+        per_second: total / seconds,
+        mean: times.mean(),
+        p50: times.percentile(0.5),
+        p90: times.percentile(0.9),
+        p99: times.percentile(0.99),
+        max: times.most(),
+    });
+    let mut timers: Vec<Timer> = timers.collect();
+    timers.sort_by(|one, other| {
+        let names = || (&one.logger, &one.name).cmp(&(&other.logger, &other.name));
+        other.total.total_cmp(&one.total).then_with(names)
+    });
+    timers
+}
+
+fn counters(counters: HashMap<(String, String), (u64, f64)>, seconds: f64) -> Vec<Counter> {
+    let counters = counters.into_iter().map(|((logger, name), (count, sum))| Counter {
+        logger,
+        name,
+        count,
+        sum,
+        per_second: sum / seconds,
+    });
+    let mut counters: Vec<Counter> = counters.collect();
+    counters.sort_by(|one, other| {
+        let names = || (&one.logger, &one.name).cmp(&(&other.logger, &other.name));
+        other.sum.total_cmp(&one.sum).then_with(names)
+    });
+    counters
 }
 
 /// The values at one path.

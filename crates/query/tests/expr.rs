@@ -4,7 +4,8 @@ mod common;
 
 use common::{expr, row, written};
 use metlog_message::{Message, Timestamp, Value, wire};
-use metlog_query::expr::{Expr, document};
+use metlog_query::expr::Expr;
+use metlog_query::view::document;
 use metlog_query::{Facts, Narrow, Row, language};
 use proptest::prelude::*;
 

@@ -1,5 +1,6 @@
 //! What the router serves over HTTP about itself, and the ports on which dialects are spoken.
 
+pub mod docs;
 pub mod metrics;
 pub mod query;
 pub mod status;
@@ -197,7 +198,7 @@ pub fn about(router: &Arc<Metlog>, guard: &Guard) -> axum::Router {
         .route("/v1/status", get(status_json))
         .route("/v1/tail", get(tail))
         .with_state(router);
-    open.merge(guard.for_reading(reading)).merge(query::routes(guard))
+    open.merge(guard.for_reading(reading)).merge(query::routes(guard)).merge(docs::routes())
 }
 
 fn gone() -> Response {

@@ -13,6 +13,7 @@ use metlog_send_http as _;
 use metlog_statsd as _;
 use metlog_stdin as _;
 use metlog_stdout as _;
+use metlog_store as _;
 use metlog_tcp as _;
 use metlog_udp as _;
 use metlog_victorialogs as _;

@@ -146,6 +146,12 @@ impl<'de> Deserialize<'de> for Plain {
 #[derive(Debug, Clone)]
 pub struct Pattern(Regex);
 
+impl Pattern {
+    pub(crate) fn regex(&self) -> &Regex {
+        &self.0
+    }
+}
+
 impl FromStr for Pattern {
     type Err = String;
 

@@ -181,7 +181,8 @@ fn restored(mut entry: Fields) -> Option<Message> {
     entry.remove("created_at");
     let timer = message.kind == "timer";
     for (name, value) in entry {
-        if !filler::is(&name, &value, &message.logger) && !(timer && name == "duration_ms") {
+        let filled = filler::is(&name, &value, &message.logger) || timer && name == "duration_ms";
+        if !filled {
             fields.set(name, value);
         }
     }

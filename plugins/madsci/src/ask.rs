@@ -43,7 +43,10 @@ impl Askers {
     ) -> Result<T, Refused> {
         let deadline = Instant::now() + within;
         let Some(Extension(shelf)) = kept else {
-            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "no store is configured, so nothing can be read"));
+            return Err(Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no store is configured, so nothing can be read",
+            ));
         };
         let turn = timeout(within, self.0.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {

@@ -115,20 +115,7 @@ impl Event {
             return Err("`archived_at` is an ISO 8601 date and time, or null".to_owned());
         }
         let extra = keys;
-        Ok(Event {
-            id,
-            kind,
-            level,
-            alert,
-            timestamp,
-            source,
-            data,
-            trace_id,
-            span_id,
-            archived,
-            archived_at,
-            extra,
-        })
+        Ok(Event { id, kind, level, alert, timestamp, source, data, trace_id, span_id, archived, archived_at, extra })
     }
 
     /// The type that says most: one inside the data wins over `log_…`, since the client of 0.8.1 puts

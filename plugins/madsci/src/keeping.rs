@@ -198,7 +198,8 @@ pub async fn backups(State(manager): State<Manager>, kept: Kept) -> Response<Bod
         Err(refused) => return refused.into_response(),
     };
     let folder = backups.first().and_then(|one| one.path.rsplit_once(['/', '\\'])).map_or("", |(folder, _)| folder);
-    let mut answer: Fields = [("backup_enabled", Value::from(true)), ("backup_dir", folder.into())].into_iter().collect();
+    let mut answer: Fields =
+        [("backup_enabled", Value::from(true)), ("backup_dir", folder.into())].into_iter().collect();
     let one = |backup: &metlog_query::Backup| {
         let mut one = Fields::new();
         one.set("path", backup.path.as_str());

@@ -177,7 +177,10 @@ impl<'a> Reader<'a> {
             if self.take(")") {
                 break;
             }
-            if self.take("tzinfo=datetime.timezone.utc") || self.take("tzinfo=TzInfo(UTC)") || self.take("tzinfo=TzInfo(0)") {
+            if self.take("tzinfo=datetime.timezone.utc")
+                || self.take("tzinfo=TzInfo(UTC)")
+                || self.take("tzinfo=TzInfo(0)")
+            {
                 zone = "Z";
             } else {
                 let part = self.value()?.as_i64().filter(|part| (0..1_000_000).contains(part));
@@ -210,7 +213,10 @@ mod tests {
             ("{'log_level': {'$gte': 40}, 'alert': True}", r#"{"log_level":{"$gte":40},"alert":true}"#),
             (r#"{"a": [1, -2.5, 1e+20, None, False, ('x',), ()]}"#, r#"{"a":[1,-2.5,1e+20,null,false,["x"],[]]}"#),
             (r#"{'q': "it's", 'e': 'a\\b\n\x1f\u65e5\U0001f980'}"#, r#"{"q":"it's","e":"a\\b\n\u001f日🦀"}"#),
-            ("{'t': <EventType.LAB_START: 'lab_start'>, 'l': <EventLogLevel.ERROR: 40>}", r#"{"t":"lab_start","l":40}"#),
+            (
+                "{'t': <EventType.LAB_START: 'lab_start'>, 'l': <EventLogLevel.ERROR: 40>}",
+                r#"{"t":"lab_start","l":40}"#,
+            ),
             (
                 "{'at': datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone.utc)}",
                 r#"{"at":"2026-01-02T03:04:00.000000Z"}"#,

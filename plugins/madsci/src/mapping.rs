@@ -245,9 +245,9 @@ fn folded(event: Event, at: Timestamp) -> Message {
 }
 
 fn is_first_text(data: &Fields) -> bool {
-    data.iter().next().is_some_and(|(name, value)| {
-        name == "message" && value.as_str().is_some_and(|text| !text.is_empty())
-    })
+    data.iter()
+        .next()
+        .is_some_and(|(name, value)| name == "message" && value.as_str().is_some_and(|text| !text.is_empty()))
 }
 
 /// The event of a message in its own form, or the message again if it is in the other.

@@ -115,9 +115,7 @@ pub async fn event(
     let wanted = id.clone();
     let found = manager.askers.ask(kept, manager.limits.read, move |store, deadline| one(store, &wanted, deadline));
     match found.await {
-        Ok(Some((event, archived))) => {
-            json(StatusCode::OK, event::json(&Value::Map(event.answer(speaker, archived))))
-        }
+        Ok(Some((event, archived))) => json(StatusCode::OK, event::json(&Value::Map(event.answer(speaker, archived)))),
         Ok(None) => detail(StatusCode::NOT_FOUND, &format!("Event with ID {id} not found")),
         Err(refused) => refused.into_response(),
     }
@@ -277,7 +275,8 @@ pub async fn archived(State(manager): State<Manager>, kept: Kept, headers: Heade
         // The latest that was set aside comes first.
         places.sort_unstable_by(|one, other| other.cmp(one));
         for some in places.chunks(256) {
-            let narrow = Narrow { positions: some.iter().map(|(_, position)| *position).collect(), ..Narrow::default() };
+            let narrow =
+                Narrow { positions: some.iter().map(|(_, position)| *position).collect(), ..Narrow::default() };
             let mut rows = Vec::new();
             let part = store.scan(&scan(narrow, deadline), &mut |row| {
                 rows.extend(event_of(row).map(|event| (row.position, event, row.archived)));

@@ -8,6 +8,8 @@
 
 pub mod activity;
 pub mod csv;
+#[cfg(test)]
+mod examples;
 pub mod periods;
 pub mod sessions;
 pub mod users;
@@ -116,9 +118,11 @@ impl Wish {
         let utc = Zone::utc();
         let moment = |name| asked.parsed(name, "an ISO 8601 date and time", |text| utc.moment(&text.into()));
         if asked.flag("save_to_file", false)? {
-            return Err("a report is not saved on the server, where anyone could then write files; ask for csv_format \
+            return Err(
+                "a report is not saved on the server, where anyone could then write files; ask for csv_format \
                         alone and save the answer"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let wish =
             Wish { start: moment("start_time")?, end: moment("end_time")?, csv: asked.flag("csv_format", false)? };
@@ -220,7 +224,12 @@ fn gather(
     deadline: Instant,
 ) -> Result<Result<Activities, String>, Trouble> {
     let scan = |since, until, order, types: &[&str]| Scan {
-        narrow: Narrow { since, until, types: types.iter().map(|kind| (*kind).to_owned()).collect(), ..Narrow::default() },
+        narrow: Narrow {
+            since,
+            until,
+            types: types.iter().map(|kind| (*kind).to_owned()).collect(),
+            ..Narrow::default()
+        },
         order,
         after: None,
         deadline,

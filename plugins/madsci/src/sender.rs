@@ -36,7 +36,8 @@ pub struct MadsciSender {
 impl Sender for MadsciSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
         let MadsciSender { client, delivery } = self;
-        let map = |line: &[u8]| event::message(line).map(|message| event::json(&Value::Map(mapping::event(message).body())));
+        let map =
+            |line: &[u8]| event::message(line).map(|message| event::json(&Value::Map(mapping::event(message).body())));
         delivery.deliver(batch, map, |events: &[Vec<u8>]| {
             let body = events.concat();
             let reply = client.post(Post { content_type: "application/json", body, compress: Compress::NONE })?;

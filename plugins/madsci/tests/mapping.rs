@@ -239,19 +239,21 @@ fn events() -> impl Strategy<Value = Event> {
         (ids, kinds(), levels, any::<bool>(), times),
         (sources(), values(), hexadecimal.clone(), hexadecimal, archived, option::of(values())),
     )
-        .prop_map(|((id, kind, level, alert, timestamp), (source, data, trace_id, span_id, archived, extra))| Event {
-            id,
-            kind,
-            level,
-            alert,
-            timestamp,
-            source,
-            data,
-            trace_id,
-            span_id,
-            archived: archived.is_some(),
-            archived_at: archived.into(),
-            extra: extra.into_iter().map(|value| ("labels", value)).collect(),
+        .prop_map(|((id, kind, level, alert, timestamp), (source, data, trace_id, span_id, archived, extra))| {
+            Event {
+                id,
+                kind,
+                level,
+                alert,
+                timestamp,
+                source,
+                data,
+                trace_id,
+                span_id,
+                archived: archived.is_some(),
+                archived_at: archived.into(),
+                extra: extra.into_iter().map(|value| ("labels", value)).collect(),
+            }
         })
 }
 

@@ -58,7 +58,8 @@ fn main() {
     let dialect = (entry.read)(&empty).unwrap_or_else(|problems| panic!("{problems}"))().expect("opens");
     let routes: Router = dialect.routes(server.door(Inlet::new(Box::new(Open::default()))));
     let body = format!("{{\"logs\":[{}]}}", vec![EVENT; EVENTS].join(","));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let one = async |routes: &mut Router| -> Response {
         let request = Request::post(PATH).body(Body::from(body.clone())).expect("a request");
         tower_service::Service::call(routes, request).await.expect("an answer")

@@ -42,28 +42,39 @@ impl Care {
     }
 }
 
-/// One turn. After an error the connection is of no use.
-pub fn run(link: &Link, target: &Target, now: Timestamp, known: &mut BTreeSet<Month>) -> Result<(), Fault> {
+/// Something to do. After an error the connection is of no use, and the next thing is done all the same.
+pub type Job = fn(&Link, &Target, Timestamp, &mut BTreeSet<Month>) -> Result<(), Fault>;
+
+/// Each turn's.
+pub const JOBS: [Job; 3] = [forget_expired, forget_old, make_ahead];
+
+fn forget_expired(link: &Link, target: &Target, _: Timestamp, _: &mut BTreeSet<Month>) -> Result<(), Fault> {
+    let which = "expires <= now() AND $1::timestamptz IS NULL";
+    delete(link, &target.table.quoted(), which, None, target.timeout)
+}
+
+fn forget_old(link: &Link, target: &Target, now: Timestamp, known: &mut BTreeSet<Month>) -> Result<(), Fault> {
     let Target { table, max_age, timeout, .. } = target;
+    let Some(cutoff) = months::cutoff(now, *max_age) else { return Ok(()) };
     let until = || Instant::now() + *timeout;
     *known = months::existing(link, table, until())?;
-    let window = Window::at(now, *max_age);
-    for month in [Month::of(now), window.last] {
+    let old = |month: &Month| month.next().begin().is_some_and(|end| end <= cutoff);
+    for month in known.iter().copied().filter(old).collect::<Vec<_>>() {
+        months::remove(link, table, month, until())?;
+        known.remove(&month);
+    }
+    delete(link, &table.with("_default"), "ts < $1", Some(cutoff), *timeout)
+}
+
+fn make_ahead(link: &Link, target: &Target, now: Timestamp, known: &mut BTreeSet<Month>) -> Result<(), Fault> {
+    let Target { table, max_age, timeout, .. } = target;
+    for month in [Month::of(now), Window::at(now, *max_age).last] {
         if !known.contains(&month) {
-            months::make(link, table, month, until())?;
+            months::make(link, table, month, Instant::now() + *timeout)?;
             known.insert(month);
         }
     }
-    if let Some(cutoff) = months::cutoff(now, *max_age) {
-        let old = |month: &Month| month.next().begin().is_some_and(|end| end <= cutoff);
-        for month in known.iter().copied().filter(old).collect::<Vec<_>>() {
-            months::remove(link, table, month, until())?;
-            known.remove(&month);
-        }
-        let other = table.with("_default");
-        delete(link, &other, "ts < $1", Some(cutoff), *timeout)?;
-    }
-    delete(link, &table.quoted(), "expires <= now() AND $1::timestamptz IS NULL", None, *timeout)
+    Ok(())
 }
 
 /// Deletes rows of a table bit by bit.

@@ -152,18 +152,19 @@ impl Endpoint for PostgresEndpoint {
     }
 
     fn tick(&mut self) -> Result<(), SendError> {
+        let mut outcome = Ok(());
         if self.care.is_due() {
-            let target = self.target.clone();
-            let outcome = match self.writer() {
-                Ok(writer) => care::run(&writer.link, &target, Timestamp::now(), &mut writer.months),
-                Err(fault) => Err(fault),
-            };
+            let (target, now) = (self.target.clone(), Timestamp::now());
             self.care.done();
-            if let Err(fault) = outcome {
-                self.writer = None;
-                return Err(fault.into());
+            for job in care::JOBS {
+                let writer = self.writer()?;
+                if let Err(fault) = job(&writer.link, &target, now, &mut writer.months) {
+                    self.writer = None;
+                    outcome = outcome.and(Err(fault));
+                }
             }
         }
+        outcome?;
         self.care.take_note().map_or(Ok(()), |note| Err(SendError::retry(note)))
     }
 

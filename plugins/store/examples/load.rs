@@ -6,8 +6,10 @@
 use metlog_message::{Lines, Message, Severity, Timestamp, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, Picked};
+use metlog_query::{Narrow, Order, Scan, Store};
 use metlog_settings::Size;
-use metlog_store::{Config, StoreEndpoint};
+use metlog_store::{Config, Messages, StoreEndpoint};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -74,10 +76,48 @@ fn cpu() -> Duration {
     Duration::from_millis(10 * numbers.get(10..12).map_or(0, |both| both.iter().sum::<i64>()).cast_unsigned())
 }
 
+/// What it takes to find the first hundred, and all.
+fn ask(config: &Config) {
+    let store = Messages::open(config.clone()).expect("nothing is opened yet");
+    let word = |text: &str, begins| Narrow { words: vec![(text.to_owned(), begins)], ..Narrow::default() };
+    let logger = Narrow { loggers: vec!["service-7".to_owned()], ..Narrow::default() };
+    let severe = Narrow { severity_max: Some(3), ..Narrow::default() };
+    let both = Narrow { severity_max: Some(3), types: vec!["timer".to_owned()], ..logger.clone() };
+    for (name, narrow) in [
+        ("anything", Narrow::default()),
+        ("one of 20 loggers", logger),
+        ("severity 3", severe),
+        ("severity, type and logger", both),
+        ("a rare word", word("12345", false)),
+        ("a frequent word", word("served", false)),
+        ("a rare word's beginning", word("1234", true)),
+    ] {
+        let mut took = Vec::new();
+        for most in [100, usize::MAX] {
+            let mut rows = 0;
+            let began = Instant::now();
+            let narrow = Narrow { exact: most > 100, ..narrow.clone() };
+            let deadline = began + Duration::from_secs(60);
+            let scan = Scan { narrow, order: Order::NewestFirst, after: None, deadline };
+            let end = store.scan(&scan, &mut |_| {
+                rows += 1;
+                if rows >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            end.expect("answered");
+            took.push(format!("{rows} rows in {:.1} ms", began.elapsed().as_secs_f64() * 1e3));
+        }
+        println!("  {name:<26} {}", took.join(", "));
+    }
+    let began = Instant::now();
+    let copy = store.backup("load").expect("copied");
+    println!("  backup of {} MB in {:.1} s", copy.bytes / 1_000_000, began.elapsed().as_secs_f64());
+    let _ = std::fs::remove_file(copy.path);
+}
+
 fn run(name: &str, folder: &Path, full_text: bool, ids: bool, messages: usize, batch: usize) {
     let path = folder.join(format!("load-{}-{name}.db", std::process::id()));
     let config = Config { full_text, max_bytes: Size(0), ..Config::at(&path) };
-    let mut endpoint = StoreEndpoint::open(config).expect("a folder that can be written");
+    let mut endpoint = StoreEndpoint::open(config.clone()).expect("a folder that can be written");
     let mut source = Source { random: 88_172_645_463_325_252, next: 1, time: 1_780_000_000_000_000_000, ids };
     let (mut wall, mut used, mut longest, mut bytes) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0);
     let mut rounds = 0;
@@ -101,6 +141,9 @@ fn run(name: &str, folder: &Path, full_text: bool, ids: bool, messages: usize, b
         rounds += batches.len();
     }
     let total = (rounds * batch) as f64;
+    if name == "words" {
+        ask(&config);
+    }
     let before = (cpu(), Instant::now());
     endpoint.close(Duration::from_secs(10)).expect("closed");
     used += cpu() - before.0;

@@ -58,7 +58,7 @@ const TABLES: &str = "
 /// nothing but the blanks between them.
 const WORDS: &str = "
     CREATE VIRTUAL TABLE words USING fts5(
-        line, content = '', contentless_delete = 1, tokenize = 'ascii', detail = 'none');
+        line, content = '', columnsize = 0, tokenize = 'ascii', detail = 'none');
 ";
 
 /// Larger pieces of the index of words at once, and put together later: a tenth less time than with FTS5's own values.
@@ -101,9 +101,9 @@ impl Identity {
         Some(identity)
     }
 
-    /// Of the file and its log together: without the log, what was written last is gone too.
-    pub fn with_log(path: &Path) -> Option<(Self, Self)> {
-        Some((Self::of(path)?, Self::of(&beside(path, "-wal"))?))
+    /// Of the log of the file at this path.
+    pub fn of_log(path: &Path) -> Option<Self> {
+        Self::of(&beside(path, "-wal"))
     }
 }
 
@@ -152,10 +152,14 @@ pub fn open_existing(path: &Path, flags: OpenFlags) -> Result<Connection, Unfit>
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Unfit> {
     // Never opened by other means than SQLite's: closing it would let go of the locks that this process has on it.
-    fs::metadata(path).map_err(|error| match error.kind() {
+    let file = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Unfit::Io(format!("{} is not there; nothing has been stored yet", path.display())),
         _ => Unfit::Io(format!("{} cannot be opened: {error}", path.display())),
     })?;
+    // SQLite would take so short a file for an empty one.
+    if !file.is_file() || (1..512).contains(&file.len()) {
+        return Err(foreign(path));
+    }
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| explain(path, &error))?;
     connection.busy_timeout(PATIENCE).map_err(|error| explain(path, &error))?;
@@ -230,14 +234,17 @@ fn habits(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_size_limit", CARRY_OVER * PAGE, |_| Ok(()))
 }
 
+fn foreign(path: &Path) -> Unfit {
+    Unfit::Foreign(format!(
+        "{} is not a store of metlog's, nor any SQLite file; it is left as it is. Move it away, or give another `path`",
+        path.display()
+    ))
+}
+
 /// What SQLite says, with the file and what it means for it.
 fn explain(path: &Path, error: &Error) -> Unfit {
     if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
-        return Unfit::Foreign(format!(
-            "{} is not a store of metlog's, nor any SQLite file; it is left as it is. Move it away, or give another \
-             `path`",
-            path.display()
-        ));
+        return foreign(path);
     }
     if is_damage(error) {
         return Unfit::Damaged(format!("{} is damaged: {error}", path.display()));

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,14 +54,32 @@ fn unfit(unfit: Unfit) -> Trouble {
     }
 }
 
+/// Folders that copies are being made into.
+static BUSY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// One copy at a time.
+struct Alone<'a>(&'a Path);
+
+impl<'a> Alone<'a> {
+    fn with(folder: &'a Path) -> Result<Self, Trouble> {
+        let mut busy = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.iter().any(|other| other == folder) {
+            return Err(Trouble::Refused("a backup is being made already".to_owned()));
+        }
+        busy.push(folder.to_owned());
+        Ok(Alone(folder))
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        BUSY.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != self.0);
+    }
+}
+
 /// Makes a copy, reads it through, and lets go of those that are too many.
 pub(crate) fn make(place: &Place, note: &str, stop: &AtomicBool) -> Result<Backup, Trouble> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = match ONE.try_lock() {
-        Err(TryLockError::WouldBlock) => return Err(Trouble::Refused("a backup is being made already".to_owned())),
-        Err(TryLockError::Poisoned(one)) => one.into_inner(),
-        Ok(one) => one,
-    };
+    let _alone = Alone::with(&place.folder)?;
     base::make_folder(&place.folder).map_err(|error| away(&place.folder, error))?;
     let made = Timestamp::now();
     let name = format!("{}{}.db", place.stem(), base::stamp(made));

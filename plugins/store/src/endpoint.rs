@@ -46,7 +46,8 @@ struct Prepared {
 pub(crate) struct Writer {
     pub connection: Connection,
     pub full_text: bool,
-    files: Option<(Identity, Identity)>,
+    file: Option<Identity>,
+    log: Option<Identity>,
     names: HashMap<String, i64>,
     /// Another number: another connection has written, and may have let go of a name.
     version: i64,
@@ -56,13 +57,23 @@ impl Writer {
     /// Opens the file, and makes it if there is none.
     pub fn open(path: &Path, full_text: bool) -> Result<Self, Unfit> {
         let connection = base::open(path, full_text)?;
-        let files = Identity::with_log(path);
-        Ok(Writer { connection, full_text, files, names: HashMap::new(), version: 0 })
+        let (file, log) = (Identity::of(path), Identity::of_log(path));
+        Ok(Writer { connection, full_text, file, log, names: HashMap::new(), version: 0 })
     }
 
     /// Whether what was written is still at this path.
     fn is_at(&self, path: &Path) -> bool {
-        self.files.is_some() && Identity::with_log(path) == self.files
+        self.file.is_some() && Identity::of(path) == self.file
+    }
+
+    /// Whether the log is still there, without which the file lacks what was written last.
+    fn has_log(&self, path: &Path) -> bool {
+        self.log.is_some() && Identity::of_log(path) == self.log
+    }
+
+    /// Carries the log over into the file. False: whoever reads is in the way.
+    fn carry_over(&self) -> rusqlite::Result<bool> {
+        self.connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
     }
 
     /// Forgets what another connection may have made untrue, or a change that did not come about.
@@ -205,6 +216,14 @@ impl Endpoint for StoreEndpoint {
             let why = format!("{} was moved, replaced or deleted; it is opened anew", path.display());
             self.writer = None;
             return Err(SendError::retry(why));
+        }
+        if !writer.has_log(path) {
+            let why = format!("the log of {} was taken away; restart the router", path.display());
+            // It is open still, so nothing is lost as long as each batch is carried over at once.
+            if !writer.carry_over().is_ok_and(|whole| whole) {
+                return Err(SendError::retry(why));
+            }
+            self.said = Some(why);
         }
         if unfit.is_empty() {
             return Ok(());

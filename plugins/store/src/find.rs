@@ -51,6 +51,13 @@ impl Condition {
         self.values.extend(values);
     }
 
+    /// What another one says, too.
+    fn both(&mut self, other: &Condition) {
+        if !other.sql.is_empty() {
+            self.and(&other.sql, other.values.iter().cloned());
+        }
+    }
+
     /// One of these, if there are any and not too many to ask.
     fn one_of(&mut self, column: &str, list: Vec<Value>) {
         if !list.is_empty() && list.len() <= ASKED {
@@ -67,7 +74,8 @@ struct Asked {
     severities: Vec<u8>,
     /// Beside time and the cursor.
     rest: Condition,
-    time: Condition,
+    /// One of these.
+    spans: Vec<Condition>,
     newest_first: bool,
 }
 
@@ -121,7 +129,7 @@ impl Asked {
             loggers: loggers_found,
             severities,
             rest: Condition::default(),
-            time: span(&scan.narrow, scan.after, newest_first),
+            spans: spans(&scan.narrow, scan.after, newest_first),
             newest_first,
         };
         asked.rest = asked.rest(&scan.narrow);
@@ -151,43 +159,34 @@ impl Asked {
     }
 }
 
-/// From when to when, and behind the cursor. Only one bound at either end, so that the index is entered there.
-fn span(narrow: &Narrow, after: Option<Cursor>, newest_first: bool) -> Condition {
+/// From when to when, and behind the cursor: the rest of the cursor's own moment, and what follows it. They are two, so
+/// that an index is entered at the cursor even among a million messages of one moment.
+fn spans(narrow: &Narrow, after: Option<Cursor>, newest_first: bool) -> Vec<Condition> {
     let moment = |moment: Timestamp| Value::Integer(moment.nanos());
-    let mut time = Condition::default();
-    let behind = |cursor: Cursor| [moment(cursor.timestamp), Value::Integer(place(cursor.position))];
-    let (since, until) = (narrow.since, narrow.until);
-    match after {
-        Some(cursor) if newest_first => {
-            if until.is_none_or(|until| cursor.timestamp < until) {
-                time.and("(time, position) < (?, ?)", behind(cursor));
-            } else if let Some(until) = until {
-                time.and("time < ?", [moment(until)]);
-            }
-            if let Some(since) = since {
-                time.and("time >= ?", [moment(since)]);
-            }
+    let (mut since, mut until) = (narrow.since.map(|since| (">=", since)), narrow.until.map(|until| ("<", until)));
+    let mut spans = Vec::new();
+    if let Some(Cursor { timestamp, position }) = after {
+        let inside =
+            since.is_none_or(|(_, since)| since <= timestamp) && until.is_none_or(|(_, until)| timestamp < until);
+        let beyond = if newest_first { "<" } else { ">" };
+        if inside {
+            let mut same = Condition::default();
+            let position = Value::Integer(place(position));
+            same.and(&format!("time = ? AND position {beyond} ?"), [moment(timestamp), position]);
+            spans.push(same);
         }
-        Some(cursor) => {
-            if since.is_none_or(|since| cursor.timestamp >= since) {
-                time.and("(time, position) > (?, ?)", behind(cursor));
-            } else if let Some(since) = since {
-                time.and("time >= ?", [moment(since)]);
-            }
-            if let Some(until) = until {
-                time.and("time < ?", [moment(until)]);
-            }
-        }
-        None => {
-            if let Some(since) = since {
-                time.and("time >= ?", [moment(since)]);
-            }
-            if let Some(until) = until {
-                time.and("time < ?", [moment(until)]);
-            }
+        match newest_first {
+            true if until.is_none_or(|(_, until)| timestamp < until) => until = Some(("<", timestamp)),
+            false if since.is_none_or(|(_, since)| timestamp >= since) => since = Some((">", timestamp)),
+            _ => {}
         }
     }
-    time
+    let mut span = Condition::default();
+    for (sign, bound) in since.into_iter().chain(until) {
+        span.and(&format!("time {sign} ?"), [moment(bound)]);
+    }
+    spans.push(span);
+    spans
 }
 
 /// An index to walk along: its name, its column, and the values wanted.
@@ -225,34 +224,32 @@ impl Walk {
 
     /// How much it holds, as far as it is worth knowing.
     fn look(&self, connection: &Connection, asked: &Asked) -> rusqlite::Result<i64> {
-        let question = self.questions(asked, "1", &asked.time);
+        let question = self.questions(asked, "1", &Condition::default());
         let sql = format!("SELECT count(*) FROM ({} LIMIT {LOOK})", question.sql);
         connection.prepare_cached(&sql)?.query_row(params_from_iter(question.values), |row| row.get(0))
     }
 
-    /// One question for each value, one after the other.
+    /// One question for each value and span, one after the other.
     fn questions(&self, asked: &Asked, columns: &str, condition: &Condition) -> Condition {
+        let Walk { index, column, values } = self;
         let mut all = Condition::default();
-        for (at, value) in self.values.iter().map(Some).chain(self.values.is_empty().then_some(None)).enumerate() {
-            let mut one = Condition::default();
-            if let Some(value) = value {
-                one.and(&format!("{} = ?", self.column), [Value::Integer(*value)]);
+        for value in values.iter().map(Some).chain(values.is_empty().then_some(None)) {
+            for span in &asked.spans {
+                let mut one = Condition::default();
+                if let Some(value) = value {
+                    one.and(&format!("{column} = ?"), [Value::Integer(*value)]);
+                }
+                if *index == "by_archive" {
+                    one.and("archived IS NOT NULL", []);
+                }
+                one.both(span);
+                one.both(condition);
+                let also = if all.sql.is_empty() { "" } else { " UNION ALL " };
+                let only = if one.sql.is_empty() { "" } else { " WHERE " };
+                let _never_fails =
+                    write!(all.sql, "{also}SELECT {columns} FROM messages INDEXED BY {index}{only}{}", one.sql);
+                all.values.extend(one.values);
             }
-            if self.index == "by_archive" {
-                one.and("archived IS NOT NULL", []);
-            }
-            if !condition.sql.is_empty() {
-                one.and(&condition.sql, condition.values.iter().cloned());
-            }
-            if !asked.time.sql.is_empty() && !std::ptr::eq(condition, &asked.time) {
-                one.and(&asked.time.sql, asked.time.values.iter().cloned());
-            }
-            let also = if at == 0 { "" } else { " UNION ALL " };
-            let only = if one.sql.is_empty() { "" } else { " WHERE " };
-            let Walk { index, .. } = self;
-            let _never_fails =
-                write!(all.sql, "{also}SELECT {columns} FROM messages INDEXED BY {index}{only}{}", one.sql);
-            all.values.extend(one.values);
         }
         all
     }
@@ -380,14 +377,14 @@ fn points(connection: &Connection, asked: &Asked, narrow: &Narrow) -> rusqlite::
 
 /// When these messages happened, of those inside the bounds.
 fn times(connection: &Connection, asked: &Asked, positions: Vec<i64>) -> rusqlite::Result<Vec<Point>> {
-    let mut condition = Condition::default();
-    condition.and(&asked.rest.sql, []);
-    if !asked.time.sql.is_empty() {
-        condition.and(&asked.time.sql, []);
-    }
-    let mut find =
-        connection.prepare_cached(&format!("SELECT time FROM messages WHERE position = ? AND {}", condition.sql))?;
-    for (at, value) in asked.rest.values.iter().chain(&asked.time.values).enumerate() {
+    let any: Vec<&str> = asked.spans.iter().map(|span| if span.sql.is_empty() { "1" } else { &span.sql }).collect();
+    let mut find = connection.prepare_cached(&format!(
+        "SELECT time FROM messages WHERE position = ? AND {} AND (({}))",
+        asked.rest.sql,
+        any.join(") OR (")
+    ))?;
+    let values = asked.rest.values.iter().chain(asked.spans.iter().flat_map(|span| &span.values));
+    for (at, value) in values.enumerate() {
         find.raw_bind_parameter(at + 2, value)?;
     }
     let mut points = Vec::new();
@@ -561,10 +558,12 @@ mod tests {
                     let rows = plan.query_map(params_from_iter(question.values), |row| row.get::<_, String>(3));
                     let plan: Vec<String> = rows.expect("a plan").map(|step| step.expect("a step")).collect();
                     assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
-                    let entered = if after.is_some() { "(time,rowid)" } else { "time>" };
-                    let searches = plan.iter().filter(|step| step.contains("SEARCH"));
-                    assert!(searches.clone().all(|step| step.contains(index) && step.contains(entered)), "{plan:?}");
-                    assert_eq!(searches.count(), walk.values.len().max(1), "{plan:?}");
+                    let searches: Vec<&String> = plan.iter().filter(|step| step.contains("SEARCH")).collect();
+                    let entered = |how: &str| searches.iter().filter(|step| step.contains(how)).count();
+                    let values = walk.values.len().max(1);
+                    assert_eq!(entered(index), searches.len(), "{plan:?}");
+                    assert_eq!(entered("time>? AND time<?"), values, "{plan:?}");
+                    assert_eq!(entered("time=? AND rowid"), if after.is_some() { values } else { 0 }, "{plan:?}");
                 }
             }
         }

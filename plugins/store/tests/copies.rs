@@ -40,7 +40,7 @@ fn a_copy_made_while_messages_come_is_one_moment_of_the_store() {
     });
     let copy = copy.unwrap_or_else(|why| panic!("{why}"));
     assert!(copy.whole && copy.note == "before the move" && copy.bytes > 1 << 20, "{copy:?}");
-    assert_eq!(store.backups().expect("listed"), [copy.clone()]);
+    assert_eq!(store.backups().expect("listed"), std::slice::from_ref(&copy));
     assert!(is_whole(copy.path.as_ref()));
     writing.fill(90_000..90_010, "after the copy");
     drop(writing);
@@ -53,8 +53,10 @@ fn a_copy_made_while_messages_come_is_one_moment_of_the_store() {
     assert!(now.len() > then.len() && now.starts_with(&then));
     assert_eq!(positions(&reading(&place.config()), word("copied")).len(), then.len());
 
-    // Over the store itself, which is kept beside; and it is written to again.
+    // Over the store itself, which nobody has open any more, and which is kept beside. Then it is written to again.
+    drop(store);
     let kept = copies::restore(Path::new(&copy.path), &config.path).expect("restored").expect("there was one");
+    let store = reading(&config);
     assert_eq!(found(&store, Narrow::default()), then);
     assert_eq!(found(&reading(&Config::at(kept)), Narrow::default()), now);
     let mut writing = Writing::open(&config);

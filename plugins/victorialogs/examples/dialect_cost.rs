@@ -95,7 +95,10 @@ async fn main() {
             let mut routes = dialect.routes(Door::new(inlet, Bounds::new(ServerLimits::default())));
             let began = spent();
             for _ in 0..ROUNDS {
-                let request = Request::post(target).body(Body::from(body.clone())).expect("a request");
+                let request = Request::post(target)
+                    .header("content-type", "application/json")
+                    .body(Body::from(body.clone()))
+                    .expect("a request");
                 let Ok(answer) = routes.call(request).await;
                 assert!(answer.status().is_success());
             }

@@ -197,11 +197,11 @@ fn report(receipt: &Receipt) -> Vec<u8> {
     body
 }
 
-/// Anything else is taken for JSON.
+/// As Loki decides: what says nothing is protobuf. Anything else is taken for JSON.
 fn is_protobuf(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind.contains("protobuf") || kind == "application/octet-stream"
+    kind.is_empty() || kind.contains("protobuf") || kind == "application/octet-stream"
 }
 
 impl Configured for VictoriaLogsDialect {

@@ -235,7 +235,7 @@ fn full_is_said_and_nothing_is_taken() {
         ("/insert/loki/api/v1/push", loki),
         ("/insert/elasticsearch/_bulk", "{\"index\":{}}\n{}\n"),
     ] {
-        let answer = running.ask(&format!("POST {path}"), body);
+        let answer = running.ask(&format!("POST {path}\r\nContent-Type: application/json\r\n"), body);
         assert!(answer.status == 503 && answer.head.contains("\r\nretry-after: 1"), "{answer:?}");
     }
     let seen = running.recorder.seen();

@@ -102,6 +102,8 @@ fn the_same_in_both_codings() {
             ("application/json", body.clone().into_bytes()),
             ("application/json; charset=utf-8", body.clone().into_bytes()),
             ("application/json\r\nContent-Encoding: snappy", snappy(body.as_bytes())),
+            ("text/plain", body.clone().into_bytes()),
+            ("", snappy(&streams)),
             ("application/x-protobuf", snappy(&streams)),
             ("application/x-protobuf\r\nContent-Encoding: snappy", snappy(&streams)),
             ("application/x-protobuf\r\nContent-Encoding: identity", streams.clone()),
@@ -135,7 +137,8 @@ fn json_in_a_text_becomes_fields_unless_something_would_be_lost() {
         ("?disable_message_parsing=1", r#"{"msg":"hi"}"#, r#"{"msg":"hi"}"#, r#"{"a":"1"}"#),
         ("?ignore_fields=a&extra_fields=dc=x", "t", "t", r#"{"dc":"x"}"#),
     ] {
-        running.ask(&format!("POST /loki/api/v1/push{query}"), line(text)).is_silent(204);
+        let head = format!("POST /loki/api/v1/push{query}\r\nContent-Type: application/json\r\n");
+        running.ask(&head, line(text)).is_silent(204);
         let message = running.new_ones(&mut before).0.remove(0);
         assert_eq!((message.payload, message.fields), (payload.into(), fields(expected)), "{text}");
     }

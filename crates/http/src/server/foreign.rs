@@ -134,7 +134,7 @@ mod tests {
             });
             (made.map_err(|(reason, _)| reason), seen)
         };
-        let (always, never): (fn(&[u8]) -> bool, fn(&[u8]) -> bool) = (|_| true, |_| false);
+        let (always, never) = (|_: &[u8]| true, |_: &[u8]| false);
         assert_eq!(try_with(b"{\"a\" : 1}", always), (Ok(()), vec!["{\"a\" : 1}".to_owned()]));
         assert_eq!(try_with(b"{\n\"a\" : 1}", always), (Ok(()), vec!["{\"a\":1}".to_owned()]));
         let twice = vec!["{\"a\":1,\"a\":2}".to_owned(), "{\"a\":2}".to_owned()];

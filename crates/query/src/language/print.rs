@@ -1,23 +1,13 @@
 //! An expression as a query that is read as the same again.
 
 use super::SPECIAL;
+use super::moments::written;
 use crate::expr::{Expr, Op, Test};
 use crate::literal::{Literal, Pattern};
 use crate::path::{ENVELOPE, Path};
 use crate::selector;
-use metlog_message::{Timestamp, Value};
+use metlog_message::Value;
 use std::fmt::{self, Write};
-
-/// To the nanosecond, if it needs to be.
-pub(super) fn moment(moment: Timestamp) -> String {
-    let mut text = moment.to_string();
-    let nanos = moment.nanos().rem_euclid(1000);
-    if nanos != 0 {
-        text.truncate(text.len() - 1);
-        let _never_fails = write!(text, "{nanos:03}Z");
-    }
-    text
-}
 
 impl fmt::Display for Expr {
     /// The query, with absolute times. [`super::parse`] makes the same expression of it, if it was made by a language.
@@ -86,8 +76,8 @@ fn one(expr: &Expr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let quote = if phrase.words().len() > 1 { "\"" } else { "" };
             write!(f, "{quote}{text}{quote}{}", if phrase.is_open() { "*" } else { "" })
         }
-        Expr::Since(since) => write!(f, "since:{}", moment(*since)),
-        Expr::Until(until) => write!(f, "until:{}", moment(*until)),
+        Expr::Since(since) => write!(f, "since:{}", written(*since)),
+        Expr::Until(until) => write!(f, "until:{}", written(*until)),
         Expr::Archived(archived) => write!(f, "archived:{}", if *archived { "yes" } else { "no" }),
         Expr::Id(id) => {
             f.write_str("id:")?;

@@ -153,6 +153,12 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
         // The key that whoever starts the router is most likely to have at hand.
         let key = if plan.keys.is_empty() { "" } else { "-H \"Authorization: Bearer $METLOG_KEY\" " };
         say!("send a first message: curl {key}-d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");
+        // Questions are answered on the router's own port alone.
+        let own = plan.inputs.iter().find(|input| input.on_own_port().is_some());
+        let place = own.and_then(|own| router.places().into_iter().find(|(name, _)| *name == own.name));
+        if let (Some(_), Some((_, at))) = (plan.store(), place) {
+            say!("find it again: curl {key}'{at}/v1/messages?query=works'; how else to ask: {at}/docs");
+        }
         say!("see what becomes of it: metlog-router status");
     }
 }

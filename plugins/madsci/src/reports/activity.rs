@@ -50,7 +50,9 @@ impl Activity {
             at,
             kind,
             places: [source("workcell_id"), source("manager_id"), said(&["workcell_id"])],
-            node: source("node_id").or_else(|| source("workcell_id")).or_else(|| said(&["node_id", "node_name", "node"])),
+            node: source("node_id")
+                .or_else(|| source("workcell_id"))
+                .or_else(|| said(&["node_id", "node_name", "node"])),
             experiment: source("experiment_id")
                 .or_else(|| said(&["experiment_id", "experiment.experiment_id", "experiment._id"])),
             action: said(&["action_id", "action", "task_id", "_id", "id"]),

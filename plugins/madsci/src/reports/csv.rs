@@ -8,9 +8,15 @@ struct Table(String);
 impl Table {
     fn new(title: &str) -> Self {
         let mut table = Table(String::new());
-        table.row([title]);
+        table.title(title);
         table.blank();
         table
+    }
+
+    /// A title, or another line of our own.
+    fn title(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push_str("\r\n");
     }
 
     fn row<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) {
@@ -29,7 +35,7 @@ impl Table {
 
     /// A title, then names with their values, then nothing.
     fn block(&mut self, title: &str, of: Option<&Value>, rows: &[(&str, &str)]) {
-        self.row([title]);
+        self.title(title);
         for (label, key) in rows {
             self.row([*label, &text(of, key)]);
         }
@@ -103,7 +109,7 @@ pub fn sessions(report: &Value) -> String {
     table.block("Overall Summary", at(report, "overall_summary"), &summary);
     let details = items(report, "session_details");
     if !details.is_empty() {
-        table.row(["=== SESSION DETAILS ==="]);
+        table.title("=== SESSION DETAILS ===");
         let columns = [
             ("Session Type", "session_type"),
             ("Session Name", "session_name"),
@@ -119,7 +125,7 @@ pub fn sessions(report: &Value) -> String {
     }
     let mut nodes = entries(report, "overall_summary.node_summary").peekable();
     if nodes.peek().is_some() {
-        table.row(["=== NODE SUMMARY ==="]);
+        table.title("=== NODE SUMMARY ===");
         table.row(["Node ID", "Average Utilization (%)", "Total Busy Time (hours)", "Sessions Active"]);
         for (id, node) in nodes {
             let of = |key| text(Some(node), key);
@@ -149,7 +155,7 @@ pub fn users(report: &Value) -> String {
         ("Author Attribution Rate (%)", "author_attribution_rate_percent"),
     ];
     table.block("System Summary", at(report, "system_summary"), &summary);
-    table.row(["=== USER DETAILS ==="]);
+    table.title("=== USER DETAILS ===");
     let columns = [
         ("Author", "author"),
         ("Total Workflows", "total_workflows"),
@@ -189,7 +195,7 @@ pub fn periods(report: &Value) -> String {
         ("Total Periods", "total_periods"),
     ];
     table.block("Key Metrics", at(report, "key_metrics"), &metrics);
-    table.row(["=== TIME SERIES DATA ==="]);
+    table.title("=== TIME SERIES DATA ===");
     let series = [
         ("Period Number", "period_number"),
         ("Period Type", "period_type"),
@@ -208,7 +214,7 @@ pub fn periods(report: &Value) -> String {
 }
 
 fn nodes_and_places(table: &mut Table, report: &Value) {
-    table.row(["=== NODE SUMMARY ==="]);
+    table.title("=== NODE SUMMARY ===");
     let mut nodes = entries(report, "node_summary").map(|(_, node)| node).peekable();
     let daily = text(at(report, "summary_metadata"), "analysis_type") == "daily";
     if nodes.peek().is_some() {
@@ -223,14 +229,14 @@ fn nodes_and_places(table: &mut Table, report: &Value) {
         ];
         table.columns(&columns, nodes);
     } else if daily {
-        table.row(["No node activity detected during this daily analysis period"]);
+        table.title("No node activity detected during this daily analysis period");
     } else {
-        table.row(["No node data available for this time period"]);
+        table.title("No node data available for this time period");
     }
     table.blank();
     let mut places = entries(report, "workcell_summary").map(|(_, place)| place).peekable();
     if places.peek().is_some() {
-        table.row(["=== WORKCELL SUMMARY ==="]);
+        table.title("=== WORKCELL SUMMARY ===");
         let columns = [
             ("Workcell ID", "workcell_id"),
             ("Workcell Name", "workcell_name"),
@@ -249,7 +255,7 @@ fn nodes_and_places(table: &mut Table, report: &Value) {
 
 fn users_and_experiments(table: &mut Table, report: &Value) {
     if at(report, "user_utilization").is_some() {
-        table.row(["=== USER UTILIZATION ==="]);
+        table.title("=== USER UTILIZATION ===");
         let columns = [
             ("Author", "author"),
             ("Total Workflows", "total_workflows"),
@@ -264,7 +270,7 @@ fn users_and_experiments(table: &mut Table, report: &Value) {
     if experiments.is_empty() {
         return;
     }
-    table.row(["=== EXPERIMENT DETAILS ==="]);
+    table.title("=== EXPERIMENT DETAILS ===");
     let columns = [
         ("Experiment ID", "experiment_id"),
         ("Experiment Name", "experiment_name"),
@@ -278,7 +284,7 @@ fn users_and_experiments(table: &mut Table, report: &Value) {
     let total = at(report, "experiment_details.total_experiments").and_then(Value::as_i64).unwrap_or_default();
     let more = usize::try_from(total).unwrap_or_default().saturating_sub(experiments.len());
     if more > 0 {
-        table.row([format!("... and {more} more experiments").as_str()]);
+        table.title(&format!("... and {more} more experiments"));
     }
     table.blank();
 }

@@ -159,11 +159,7 @@ fn count(begins: &[(Timestamp, &str)], part: Range, whole: Range) -> usize {
 ///
 /// # Errors
 /// If there are too many of anything.
-pub fn buckets<'a>(
-    activities: &Activities,
-    sessions: &'a [Session],
-    cut: &Cut,
-) -> Result<Vec<Bucket<'a>>, String> {
+pub fn buckets<'a>(activities: &Activities, sessions: &'a [Session], cut: &Cut) -> Result<Vec<Bucket<'a>>, String> {
     let whole = activities.range;
     let mut buckets = empty(whole, cut)?;
     let begins = begins(activities);
@@ -470,10 +466,7 @@ fn experiments(activities: &Activities) -> Value {
             ("duration_display", ran.map_or_else(|| "Ongoing".to_owned(), lasting).into()),
         ])
     };
-    object([
-        ("total_experiments", begins.len().into()),
-        ("experiments", Value::List(listed.iter().map(one).collect())),
-    ])
+    object([("total_experiments", begins.len().into()), ("experiments", Value::List(listed.iter().map(one).collect()))])
 }
 
 fn lasting(nanos: i64) -> String {

@@ -277,11 +277,7 @@ fn details(session: &Session, activities: &Activities) -> Value {
     let experiment = |id: &String| {
         let name = activities.names.experiment(id);
         let display = name.map_or_else(|| format!("Experiment {}", tail(id)), str::to_owned);
-        object([
-            ("experiment_id", id.into()),
-            ("experiment_name", name.into()),
-            ("display_name", display.into()),
-        ])
+        object([("experiment_id", id.into()), ("experiment_name", name.into()), ("display_name", display.into())])
     };
     let mut nodes = Fields::new();
     for node in &session.nodes {

@@ -119,9 +119,14 @@ if NEW:
     assert len(client.query_events({"source.node_id": NODE})) == 5
     one = next(iter(errors))
     assert list(client.query_events({"_id": one})) == list(client.query_events({"event_id": one})) == [one]
-    assert list(asyncio.run(client.async_query_events({"_id": one}))) == [one]
-    assert asyncio.run(client.async_get_event(one)).event_id == one
-    assert len(asyncio.run(client.async_get_events(number=2, level=0))) == 2
+
+
+    async def the_same():
+        assert list(await client.async_query_events({"_id": one})) == [one]
+        assert (await client.async_get_event(one)).event_id == one
+        assert len(await client.async_get_events(number=2, level=0)) == 2
+
+    asyncio.run(the_same())
 else:
     # It sends the selector's keys only.
     try:

@@ -1,5 +1,8 @@
 //! The dialect in a real server, before a recorder, with a store that has what the recorder has.
 
+// Not every test program needs all of it.
+#![allow(dead_code)]
+
 use metlog_http::axum::Extension;
 use metlog_http::{DialectEntry, Server, ServerLimits};
 use metlog_madsci as _;
@@ -27,6 +30,7 @@ pub struct House {
 #[derive(Default)]
 pub struct Cupboard {
     recorder: Mutex<Recorder>,
+    filled: Mutex<usize>,
     memory: Memory,
     backups: Mutex<Vec<Backup>>,
     /// Scans end late.
@@ -34,9 +38,12 @@ pub struct Cupboard {
 }
 
 impl Cupboard {
+    /// What has been thrown away does not come again.
     fn fill(&self) {
-        let seen = self.recorder.lock().expect("a lock").seen();
-        self.memory.write((1..).zip(seen.accepted.iter().map(Vec::as_slice)));
+        let mut filled = self.filled.lock().expect("a lock");
+        let accepted = self.recorder.lock().expect("a lock").seen().accepted;
+        self.memory.write((1..).zip(accepted.iter().map(Vec::as_slice)).skip(*filled));
+        *filled = accepted.len();
     }
 }
 

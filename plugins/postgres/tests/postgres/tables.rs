@@ -129,10 +129,12 @@ fn a_partition_that_cannot_be_made_holds_up_nobody() {
 
 #[test]
 fn another_table_has_everything_of_its_own() {
-    let mut bed = Bed::with("table = 'Audit'");
+    let longest = "Audit".repeat(10)[..48].to_owned();
+    let mut bed = Bed::with(&format!("table = '{longest}'"));
     bed.write(&[sample::message(1)]).expect("written");
+    bed.endpoint.tick().expect("cared for");
     assert_eq!(bed.positions(Narrow::default()), [1]);
-    assert_eq!(bed.sql("select message from \"Audit_logs\""), "message 1");
+    assert_eq!(bed.sql(&format!("select message from \"{longest}_logs\"")), "message 1");
     let mut second = Bed::at(&Postgres::shared().url(&bed.database), bed.database.clone(), "");
     second.write(&[sample::message(2)]).expect("written");
     assert_eq!(bed.sql("select message from metlog_logs"), "message 2");
@@ -191,4 +193,22 @@ fn the_view_has_log_collectors_columns() {
     assert_eq!(row(3), "3|2026-11-20 10:00:00+00|WARN|BACKEND|app|development|v0.0.0-dev|||||7.25|||||||7.250|f|");
     assert_eq!(bed.sql("select level, deleted from metlog_logs where id = 4"), "DEBUG|t");
     assert_eq!(bed.sql("select count(*) from metlog_logs where level >= 'WARN' and not deleted"), "2");
+}
+
+/// A user that may read and write, but owns nothing.
+#[test]
+fn who_may_not_make_partitions_still_writes_and_forgets() {
+    let server = Postgres::shared();
+    let mut owner = Bed::new();
+    owner.write(&[at("2026-11-20T10:00:00Z").field("ttl_seconds", 1)]).expect("written");
+    owner.sql("drop role if exists clerk");
+    owner.sql("create role clerk login");
+    owner.sql("grant select, insert, update, delete on metlog_messages, metlog_messages_schema to clerk");
+    let url = server.url(&owner.database).replace("user=metlog", "user=clerk");
+    let mut clerk = Bed::at(&url, owner.database.clone(), "");
+    clerk.write_as(&[at("2026-10-20T10:00:00Z")], &[2]).expect("written, to the default partition");
+    let told = clerk.endpoint.tick();
+    assert!(matches!(&told, Err(SendError::Pause { why }) if why.contains("42501")), "{told:?}");
+    assert_eq!(owner.sql("select position, tableoid::regclass from metlog_messages"), "2|metlog_messages_default");
+    owner.sql("drop owned by clerk; drop role clerk");
 }

@@ -4,10 +4,11 @@ use super::arguments::{Arguments, Names};
 use super::flat::Flat;
 use super::mapping;
 use super::moment::{Moment, moment};
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 use metlog_message::wire::{self, Refusal};
 use metlog_message::{Fields, Message, Timestamp, Value};
 use metlog_pipeline::{Inlet, Reason};
+use std::sync::LazyLock;
 
 /// The name of the dialect, and what its messages say they came by.
 pub const NAME: &str = "victorialogs";
@@ -307,11 +308,12 @@ pub fn exact(message: &mut Vec<u8>, time: Timestamp) {
         return;
     }
     // Within a text the quotes would have a backslash before them.
-    let key = b",\"timestamp\":\"";
-    let Some(begin) = memmem::find(message, key) else { return };
-    let at = begin + key.len() + "2026-11-20T22:00:50.348839".len();
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(",\"timestamp\":\""));
+    let Some(begin) = KEY.find(message) else { return };
+    let at = begin + KEY.needle().len() + "2026-11-20T22:00:50.348839".len();
     if message.get(at) == Some(&b'Z') {
-        message.splice(at..at, format!("{below:03}").into_bytes());
+        let digit = |by: i64| b'0' + (below / by % 10) as u8;
+        message.splice(at..at, [digit(100), digit(10), digit(1)]);
     }
 }
 
@@ -361,7 +363,7 @@ mod tests {
             let read = wire::read(&line, &wire::Limits::default()).expect("a message");
             assert_eq!(read.message, message);
             assert!(read.notes.is_empty());
-            assert!(memmem::find(&line, expected.as_bytes()).is_some(), "{}", String::from_utf8_lossy(&line));
+            assert!(Finder::new(expected).find(&line).is_some(), "{}", String::from_utf8_lossy(&line));
         }
     }
 

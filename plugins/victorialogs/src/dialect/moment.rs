@@ -186,7 +186,7 @@ mod tests {
         for (value, digits, expected) in [
             (Value::Int(nanos), None, Moment::At(Timestamp::from_nanos(nanos))),
             (Value::Float(1_790_000_000.123_456_7), None, Moment::At(Timestamp::from_nanos(nanos))),
-            (Value::Float(1_790_000_000.123_456_789_1), known, Moment::At(Timestamp::from_nanos(nanos + 89))),
+            (Value::Float(1_790_000_000.123_456_7), known, Moment::At(Timestamp::from_nanos(nanos + 89))),
             // Digits of something else.
             (Value::Float(1.5), known, Moment::At(Timestamp::from_nanos(1_500_000_000))),
             (Value::Null, None, Moment::Now),
