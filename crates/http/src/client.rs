@@ -56,6 +56,8 @@ pub struct Client {
     encoder: Encoder,
     timeout: Duration,
     reply_limit: usize,
+    hear: Option<&'static str>,
+    heard: Option<HeaderValue>,
 }
 
 impl std::fmt::Debug for Client {
@@ -77,6 +79,8 @@ impl Client {
             encoder: Encoder::default(),
             timeout: options.timeout,
             reply_limit: options.reply_limit,
+            hear: options.hear,
+            heard: None,
             link: None,
             address,
         })
@@ -87,12 +91,18 @@ impl Client {
         &self.address
     }
 
+    /// What the latest answer had as the header that [`Options::hear`] names.
+    pub fn heard(&self) -> Option<&str> {
+        self.heard.as_ref()?.to_str().ok()
+    }
+
     /// Posts to the address's path and waits for the whole answer, all within the configured time.
     ///
     /// A kept connection that turns out to be closed is replaced and the request repeated, once: servers close idle
     /// connections whenever they like, and that is no news worth reporting.
     pub async fn post(&mut self, post: Post) -> Result<Reply, Trouble> {
         let deadline = Instant::now() + self.timeout;
+        self.heard = None;
         loop {
             match self.post_encoded(&post, deadline).await {
                 // RFC 9110, 15.5.16: 415 also means "not in this encoding". `auto` steps down and stays there.
@@ -120,6 +130,7 @@ impl Client {
             Err(why) => return Err(Trouble::retry(format!("{}: {why}", self.address))),
         };
         let (head, incoming) = response.into_parts();
+        self.heard = self.hear.and_then(|name| head.headers.get(name).cloned());
         let read = reply::read(&mut link, incoming, self.reply_limit, deadline).await;
         if read.reusable {
             self.link = Some(link);

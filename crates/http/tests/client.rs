@@ -92,6 +92,21 @@ fn of_a_long_answer_the_start_is_kept() {
 }
 
 #[test]
+fn a_header_is_heard_whatever_the_status() {
+    let peer = ok();
+    let limits = |status| Answer::new(status, "").header("X-Limits", &format!("{status}s"));
+    peer.script([limits(429), limits(200), Answer::new(200, "")]);
+    let mut client = client(&peer.url(), Options { hear: Some("x-limits"), ..Options::default() });
+    assert_eq!(client.heard(), None);
+    assert!(plain(&mut client).is_err());
+    assert_eq!(client.heard(), Some("429s"));
+    plain(&mut client).expect("taken");
+    assert_eq!(client.heard(), Some("200s"));
+    plain(&mut client).expect("taken");
+    assert_eq!(client.heard(), None, "of the latest answer alone");
+}
+
+#[test]
 fn a_slow_answer_and_a_silent_host_cost_no_more_than_their_time() {
     let peer = HttpPeer::new(|_| Answer::new(200, "").delay(Duration::from_secs(1)));
     let mut slow = client(&peer.url(), Options { timeout: Duration::from_millis(200), ..Options::default() });

@@ -182,22 +182,28 @@ pub fn tally(store: &dyn Store, expr: &Expr, wanted: &Wanted, deadline: Instant)
     Ok(tally)
 }
 
-/// From when to when, at least a nanosecond.
+/// From when to when, at least a nanosecond. Where the messages themselves say it, whole seconds: a single one of them
+/// lies within a second and not within a nanosecond.
 fn range(store: &dyn Store, expr: &Expr) -> Result<(Timestamp, Timestamp), Trouble> {
     let narrow = expr.narrow();
     let next = |moment: Timestamp| Timestamp::from_nanos(moment.nanos().saturating_add(1));
+    let second = |moment: Timestamp| moment.nanos() - moment.nanos().rem_euclid(SECOND);
     let (since, until) = match (narrow.since, narrow.until) {
         (Some(since), Some(until)) => (since, until),
         (Some(since), None) => (since, Timestamp::now()),
         (None, until) => {
             let size = store.size()?;
-            let until = until.or(size.newest.map(next)).unwrap_or_else(Timestamp::now);
-            (size.oldest.unwrap_or(until).min(until), until)
+            let newest = size.newest.map(|newest| second(newest).saturating_add(SECOND));
+            let until = until.or(newest.map(Timestamp::from_nanos)).unwrap_or_else(Timestamp::now);
+            let oldest = size.oldest.filter(|oldest| *oldest < until).unwrap_or(until);
+            (if oldest < until { Timestamp::from_nanos(second(oldest)) } else { oldest }, until)
         }
     };
     let last = Timestamp::from_nanos(i64::MAX - 1);
     Ok((since.min(last), until.max(next(since.min(last)))))
 }
+
+const SECOND: i64 = 1_000_000_000;
 
 struct Counting<'w> {
     wanted: &'w Wanted,

@@ -8,6 +8,7 @@ pub(crate) use sections::EndpointKeys;
 pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 
 use crate::deliver::{Habits, Open};
+use crate::edits::Edits;
 use crate::http::Ground;
 use crate::routes::{Node as FilterNode, Route, Routes};
 use metlog_http::server::keys::Keys;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub inputs: Vec<InputPlan>,
     /// `[filters.*]`, each after those it refers to.
     filters: Vec<FilterPlan>,
+    /// `router.edit`, as positions among them.
+    edits: Vec<usize>,
     /// `[endpoints.*]`, in the order of the file.
     pub endpoints: Vec<EndpointPlan>,
     /// What is right and probably not meant.
@@ -166,6 +169,7 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     let inputs: Vec<InputPlan> =
         inputs.iter().filter_map(|named| problems.note(input(named, &router, asked))).collect();
     let (filters, order) = filter_plans(&filters, &mut problems);
+    let edits = edit_plan(&section("router"), &filters, &order, &mut problems);
     let context = Context { inputs: &input_names, filters: &order };
     let endpoints: Vec<EndpointPlan> =
         endpoints.iter().filter_map(|named| problems.note(endpoint(named, &context))).collect();
@@ -200,7 +204,7 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     if keys.is_empty() {
         warnings.extend(keyless.map(|input| format!("input {}: `keyless` means nothing without keys", input.name)));
     }
-    problems.or(Plan { router, keys, spool, inputs, filters, endpoints, warnings })
+    problems.or(Plan { router, keys, spool, inputs, filters, edits, endpoints, warnings })
 }
 
 /// A section `[kind.name]`.
@@ -478,7 +482,53 @@ fn filter_plans(sections: &[Named<'_>], problems: &mut Problems) -> (Vec<FilterP
     (plans, order)
 }
 
+/// The filters that edit, in their order.
+fn edit_plan(
+    router: &Node,
+    filters: &[FilterPlan],
+    order: &BTreeMap<String, usize>,
+    problems: &mut Problems,
+) -> Vec<usize> {
+    let wanted = router.as_table().and_then(|table| problems.note(names(table, "edit")).flatten()).unwrap_or_default();
+    let known: Vec<&str> = order.keys().map(String::as_str).collect();
+    let mut edits = Vec::new();
+    for (name, place) in &wanted {
+        let Some(at) = order.get(name) else {
+            problems.push(nobody("filter", name, place, &known));
+            continue;
+        };
+        let what = filters.get(*at).map(|plan| &plan.what);
+        if matches!(what, Some(FilterKind::Any(_) | FilterKind::All(_) | FilterKind::Not(_))) {
+            problems.push(Problem::at(
+                place,
+                format!("`{name}` combines filters, and changes nothing; name those that do"),
+            ));
+        } else if edits.contains(at) && what.is_some() {
+            problems.push(Problem::at(place, format!("`{name}` is named twice: it sees each message once")));
+        }
+        edits.push(*at);
+    }
+    edits
+}
+
 impl Plan {
+    /// The editors, those that go on as they are taken from `before`; none if the configuration names none.
+    ///
+    /// # Errors
+    /// If one does not open.
+    pub fn edits(&self, before: Option<&Edits>) -> Result<Option<Arc<Edits>>, String> {
+        let mut editors = Vec::new();
+        for at in &self.edits {
+            let Some(FilterPlan { name, what: FilterKind::Plugin(entry, settings) }) = self.filters.get(*at) else {
+                return Err("`router.edit` names a filter that is none".to_owned());
+            };
+            let opened = (entry.read)(settings).map_err(|problems| problems.to_string())?();
+            let filter = opened.map_err(|why| format!("filter `{name}`: {why}"))?;
+            editors.push((name.clone(), format!("{} {}", entry.name, settings.to_json()), filter));
+        }
+        Ok(Edits::new(editors, before))
+    }
+
     /// The endpoint whose messages are asked for: the one that `router.store` names, or else the first that keeps any.
     pub fn store(&self) -> Option<&EndpointPlan> {
         let mut stores = self.endpoints.iter().filter(|endpoint| endpoint.store.is_some());

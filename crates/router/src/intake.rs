@@ -1,8 +1,10 @@
-//! From an input's bytes to the spool: find the head, ask who wants it, copy what somebody wants, once.
+//! From an input's bytes to the spool: find the head, let the editors have it, ask who wants it, copy what somebody wants,
+//! once.
 
 use crate::accounting::{InputAccount, InputCounts};
 use crate::clients::{Clients, Seen};
 use crate::deadletters::{DeadLetters, Letter};
+use crate::edits::{Edits, Hand};
 use crate::routes::{Judge, Routes};
 use crate::tail::Tail;
 use memchr::memchr2;
@@ -35,9 +37,16 @@ pub struct Floor {
     /// Why there was no room the last time somebody asked; `None`: there was.
     pub refusing: Mutex<Option<String>>,
     refuses: AtomicBool,
-    routes: RwLock<Arc<Routes>>,
+    rules: RwLock<Rules>,
     /// Grows with every change of the routes, so that inputs need not take the lock to see that nothing changed.
     generation: AtomicU64,
+}
+
+/// What is asked about a message, changed as one.
+#[derive(Clone)]
+struct Rules {
+    routes: Arc<Routes>,
+    edits: Option<Arc<Edits>>,
 }
 
 impl Floor {
@@ -53,23 +62,32 @@ impl Floor {
             wanted: std::array::from_fn(|_| AtomicU64::new(0)),
             refusing: Mutex::default(),
             refuses: AtomicBool::new(false),
-            routes: RwLock::new(Arc::new(routes)),
+            rules: RwLock::new(Rules { routes: Arc::new(routes), edits: None }),
             generation: AtomicU64::new(0),
         }
     }
 
+    fn rules(&self) -> Rules {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The routes now.
     pub fn routes(&self) -> Arc<Routes> {
-        self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.rules().routes
+    }
+
+    /// The editors now.
+    pub fn edits(&self) -> Option<Arc<Edits>> {
+        self.rules().edits
     }
 
     fn refuse(&self, why: Option<String>) {
         *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// New routes for whatever comes from now on. What is in the spool stays as it was judged.
-    pub fn set_routes(&self, routes: Routes) {
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    /// New routes and editors for whatever comes from now on. What is in the spool stays as it was judged.
+    pub fn set_rules(&self, routes: Routes, edits: Option<Arc<Edits>>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Rules { routes: Arc::new(routes), edits };
         self.generation.fetch_add(1, Release);
     }
 }
@@ -90,9 +108,13 @@ pub struct Door {
     receipt: Receipt,
     /// Pushed since the last commit.
     pushed: usize,
-    /// The bytes of what was refused, beside `receipt.rejected`.
-    refused: Vec<Vec<u8>>,
+    /// What is kept of what was refused, beside `receipt.rejected`.
+    refused: Vec<Refused>,
     scratch: Vec<u8>,
+    /// Past the editors, if there are any.
+    hand: Option<Hand>,
+    /// What they made of a message.
+    edited: Vec<u8>,
     now: Instant,
     /// Whether somebody looks on, as of the first push of this batch.
     watched: bool,
@@ -100,12 +122,23 @@ pub struct Door {
     committed: u64,
 }
 
+/// What a dead letter will say.
+enum Refused {
+    /// These bytes, and why; that is in the receipt, if it holds nothing that must not be kept.
+    Kept(Vec<u8>, Option<String>),
+    /// None: whoever sends too much would fill the disk.
+    Counted,
+}
+
 impl Door {
     /// A way in for the input of this number.
     pub fn new(floor: Arc<Floor>, account: Arc<InputAccount>, input: u32) -> Self {
         let generation = floor.generation.load(Acquire);
+        let Rules { routes, edits } = floor.rules();
         Door {
-            routes: floor.routes(),
+            routes,
+            hand: edits.map(|edits| edits.hand()),
+            edited: Vec::new(),
             from: format!("input {}", account.name).into(),
             floor,
             account,
@@ -133,7 +166,9 @@ impl Door {
         let generation = self.floor.generation.load(Acquire);
         if generation != self.generation {
             self.generation = generation;
-            self.routes = self.floor.routes();
+            let Rules { routes, edits } = self.floor.rules();
+            self.routes = routes;
+            self.hand = edits.map(|edits| edits.hand());
             self.judge = Judge::default();
         }
     }
@@ -161,6 +196,48 @@ impl Door {
             self.receipt.duplicates += 1;
             return;
         }
+        if self.hand.is_some() {
+            return self.edit(message, head);
+        }
+        self.admit(message, head);
+    }
+
+    /// Past the editors. What they change goes on as they leave it, or not at all.
+    #[inline(never)]
+    fn edit(&mut self, message: &[u8], head: &Head<'_>) {
+        let Some(hand) = &mut self.hand else { return };
+        let mut text = std::mem::take(&mut self.edited);
+        let edited = hand.edit(message, head, &self.floor.limits, &mut text, |_| {});
+        let dropped = match edited {
+            Ok(false) => {
+                self.admit(message, head);
+                None
+            }
+            Ok(true) => match head::scan(&text, &self.floor.limits) {
+                Ok(head) if head.kind.len() <= NAME && head.logger.len() <= NAME => {
+                    self.admit(&text, &head);
+                    None
+                }
+                _ => Some((Reason::TooLarge, "beyond the limits once it is edited".to_owned())),
+            },
+            Err(dropped) => {
+                hand.say(&self.from, &dropped);
+                Some((dropped.reason, dropped.why))
+            }
+        };
+        self.edited = text;
+        if let Some((reason, why)) = dropped {
+            if let Some((client, seq)) = &head.origin {
+                // It was not taken, so when it is sent again it is not known.
+                self.floor.clients.session().unsee(client, *seq);
+            }
+            self.reject(message, reason, why);
+        }
+    }
+
+    /// Everything but its being wanted is settled.
+    #[inline]
+    fn admit(&mut self, message: &[u8], head: &Head<'_>) {
         self.counts.accepted += 1;
         self.receipt.accepted += 1;
         let wants = self.judge.wants(&self.routes, self.input, head, message);
@@ -239,8 +316,15 @@ impl Door {
 
     fn reject(&mut self, message: &[u8], reason: Reason, why: String) {
         self.counts.refuse(reason, 1);
+        self.refused.push(match (reason, &mut self.hand) {
+            (Reason::Quota | Reason::Filtered, _) => Refused::Counted,
+            (_, None) => Refused::Kept(message.to_vec(), None),
+            (_, Some(hand)) => {
+                let shown = hand.blot(why.as_bytes()).map(|why| String::from_utf8_lossy(&why).into_owned());
+                Refused::Kept(hand.blot(message).unwrap_or_else(|| message.to_vec()), shown)
+            }
+        });
         self.receipt.rejected.push(Rejected { index: self.pushed - 1, reason, why });
-        self.refused.push(message.to_vec());
     }
 
     /// Ends a batch: what was counted becomes visible at once, so that the sums always add up.
@@ -248,16 +332,18 @@ impl Door {
         self.account.add(&self.counts);
         self.floor.accepted.fetch_add(self.counts.accepted, Relaxed);
         if !self.receipt.rejected.is_empty() {
-            let letters = self.receipt.rejected.iter().zip(&self.refused).map(|(rejected, message)| Letter {
-                from: &self.from,
-                reason: rejected.reason.name(),
-                why: &rejected.why,
-                id: None,
-                message,
+            let letters = self.receipt.rejected.iter().zip(&self.refused).filter_map(|(rejected, refused)| {
+                let Refused::Kept(message, why) = refused else { return None };
+                let why = why.as_ref().unwrap_or(&rejected.why);
+                Some(Letter { from: &self.from, reason: rejected.reason.name(), why, id: None, message })
             });
             // A failure is counted there; there is nobody here who could do more about it.
             let _ = self.floor.dead.keep(letters);
             self.refused.clear();
+        }
+        if let Some(hand) = &mut self.hand {
+            hand.rest();
+            self.edited = Vec::new();
         }
         self.counts = InputCounts::default();
         self.pushed = 0;

@@ -3,7 +3,8 @@
 //! In the order in which a message meets them:
 //!
 //! - [`config`]: the file; [`router`]: everything it says, opened, reloaded and stopped as a whole
-//! - [`intake`]: from an input's bytes to the spool, past [`clients`] (lost and repeated) and [`routes`] (who wants it)
+//! - [`intake`]: from an input's bytes to the spool, past [`clients`] (lost and repeated), [`edits`] (what must not be kept)
+//!   and [`routes`] (who wants it)
 //! - [`deliver`]: from the spool to an endpoint; [`deadletters`]: what cannot be taken or delivered
 //! - [`accounting`]: the law that nothing vanishes; [`tail`]: looking on live; [`kept`] and [`http`]: asking
 
@@ -13,6 +14,7 @@ pub mod clients;
 pub mod config;
 pub mod deadletters;
 pub mod deliver;
+pub mod edits;
 pub mod http;
 pub mod intake;
 pub mod kept;

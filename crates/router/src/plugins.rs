@@ -9,6 +9,7 @@ use metlog_logcollector as _;
 use metlog_madsci as _;
 use metlog_masterlog as _;
 use metlog_null as _;
+use metlog_postgres as _;
 use metlog_send_http as _;
 use metlog_statsd as _;
 use metlog_stdin as _;

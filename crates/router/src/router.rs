@@ -119,7 +119,7 @@ impl Router {
         }
         let own = http::own(&plan.router, &gate)?;
         let slots = slots(plan, &floor)?;
-        floor.set_routes(plan.routes(&slots)?);
+        floor.set_rules(plan.routes(&slots)?, plan.edits(None)?);
         let router = Arc::new(Router {
             floor,
             started: Instant::now(),

@@ -1,18 +1,14 @@
-use crate::path::{Found, Path};
+use crate::path::Path;
+use crate::table::{Rests, Table};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Event, Filter, FilterEntry, inventory};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Values of the key that have a bucket of their own. Who sends chooses the values; memory must not follow.
-const MAX_KEYS: usize = 10_000;
-
-/// Between two searches for buckets that have become full, in a table that has no room: each looks at all of them.
-const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
+/// Picoseconds, in which a thousand million per second are still a whole number.
+const SECOND: u128 = 1_000_000_000_000;
 
 /// Settings of `rate_limit`.
 #[derive(Debug, Deserialize)]
@@ -40,27 +36,24 @@ fn checked(per_second: f64) -> Result<f64, String> {
 /// Passes so many messages per second, and so many at once, by the time at which they arrive.
 #[derive(Debug)]
 pub struct RateLimit {
-    /// Picoseconds, so that a thousand million per second are still a whole number.
     interval: u128,
     /// How far ahead of its time a bucket may be used: the burst but for its last message.
     ahead: u128,
     key: Option<Path>,
     started: Option<Instant>,
-    /// By hash, under a secret that is drawn anew at each start: the values themselves may be as long as messages, and
-    /// nobody can choose two that share a bucket.
-    buckets: HashMap<u64, Bucket>,
-    hashes: RandomState,
-    swept: u128,
-    /// Of messages without a key.
-    keyless: Bucket,
-    /// Of the keys that found no room.
-    rest: Bucket,
+    buckets: Table<Bucket>,
 }
 
 /// When it will be full again: a bucket drained by one message needs one interval. One that is full already is as good as
 /// a new one, so forgetting it changes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket(u128);
+
+impl Rests for Bucket {
+    fn has_rested(&self, now: u128) -> bool {
+        self.0 <= now
+    }
+}
 
 impl Bucket {
     fn take(&mut self, now: u128, interval: u128, ahead: u128) -> bool {
@@ -79,18 +72,14 @@ impl RateLimit {
     /// # Errors
     /// If the rate is not a millionth to a thousand million.
     pub fn new(per_second: f64, burst: Option<NonZeroU32>) -> Result<Self, String> {
-        let interval = (1e12 / checked(per_second)?).round() as u128;
+        let interval = (SECOND as f64 / checked(per_second)?).round() as u128;
         let burst = burst.map_or(per_second.ceil() as u128, |burst| burst.get().into());
         Ok(RateLimit {
             interval,
             ahead: burst.saturating_sub(1) * interval,
             key: None,
             started: None,
-            buckets: HashMap::new(),
-            hashes: RandomState::new(),
-            swept: 0,
-            keyless: Bucket::default(),
-            rest: Bucket::default(),
+            buckets: Table::default(),
         })
     }
 
@@ -105,25 +94,8 @@ impl RateLimit {
         let started = *self.started.get_or_insert(arrived);
         let now = arrived.saturating_duration_since(started).as_nanos() * 1000;
         let (interval, ahead) = (self.interval, self.ahead);
-        let bucket = match self.key.as_ref().and_then(|key| key.find(event)) {
-            None | Some(Found::Null) => &mut self.keyless,
-            Some(key) => self.bucket(self.hashes.hash_one(key), now),
-        };
-        bucket.take(now, interval, ahead)
-    }
-
-    fn bucket(&mut self, key: u64, now: u128) -> &mut Bucket {
-        if self.buckets.len() >= MAX_KEYS && !self.buckets.contains_key(&key) {
-            if now - self.swept.min(now) < BETWEEN_SWEEPS.as_nanos() * 1000 {
-                return &mut self.rest;
-            }
-            self.swept = now;
-            self.buckets.retain(|_, bucket| bucket.0 > now);
-            if self.buckets.len() >= MAX_KEYS {
-                return &mut self.rest;
-            }
-        }
-        self.buckets.entry(key).or_default()
+        let key = self.key.as_ref().and_then(|key| key.find(event));
+        self.buckets.of(key.as_ref(), now, SECOND).take(now, interval, ahead)
     }
 }
 

@@ -122,7 +122,7 @@ fn mistakes_are_told_with_their_place() {
 #[test]
 fn the_examples_load() {
     let all = FilterEntry::all();
-    assert_eq!(all.len(), 9);
+    assert_eq!(all.len(), 11);
     for entry in all {
         (entry.read)(&of_example(entry.example)).unwrap_or_else(|problems| panic!("{}: {problems}", entry.name))()
             .expect("opens");

@@ -117,6 +117,7 @@ impl Configured for HttpSender {
             key,
             timeout: config.timeout.duration(),
             reply_limit: REPLY_LIMIT,
+            ..Options::default()
         };
         Ok(HttpSender {
             client: Blocking::new(address, options)?,

@@ -26,12 +26,9 @@ pub struct LogCollectorDialect;
 
 impl Dialect for LogCollectorDialect {
     fn routes(self: Box<Self>, door: Door) -> Router {
-        Router::new()
-            .route("/logs", post(write))
-            .route("/logs/", post(write))
-            .route("/stats", get(stats::answer))
-            .route("/stats/", get(stats::answer))
-            .with_state(door)
+        let reading = Router::new().route("/stats", get(stats::answer)).route("/stats/", get(stats::answer));
+        let reading = door.for_reading(reading);
+        Router::new().route("/logs", post(write)).route("/logs/", post(write)).with_state(door).merge(reading)
     }
 
     fn home(&self) -> Fragments {

@@ -13,9 +13,9 @@ use metlog_http::axum::http::header::USER_AGENT;
 use metlog_http::axum::http::{HeaderMap, Request, Response, StatusCode};
 use metlog_http::axum::response::IntoResponse;
 use metlog_http::axum::routing::{MethodRouter, get, post};
-use metlog_http::server::{Fragments, json};
+use metlog_http::server::{Fragments, json, quote};
 use metlog_http::{Dialect, DialectEntry, Door, Refused, event};
-use metlog_message::{Fields, Message, Timestamp, Value, wire};
+use metlog_message::{Message, Timestamp, Value, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Reason, inventory};
 use metlog_query::{Narrow, Order, Scan};
@@ -24,6 +24,8 @@ use serde::Deserialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Settings of the `madsci` dialect.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Config {
 /// How long an answer to a write may be held up by asking the store for an id.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
+/// So many ids are looked up at a time.
+const LOOK_UPS: usize = 16;
+
 /// The interface of an event manager.
 #[derive(Debug)]
 pub struct MadsciDialect {
@@ -60,6 +65,7 @@ pub struct MadsciDialect {
 pub(crate) struct Manager {
     pub door: Door,
     recent: Recent,
+    looking_up: Arc<Semaphore>,
     pub askers: Askers,
     pub zone: Zone,
     pub limits: Limits,
@@ -98,6 +104,7 @@ impl Dialect for MadsciDialect {
         let manager = Manager {
             door,
             recent: Recent::default(),
+            looking_up: Arc::new(Semaphore::new(LOOK_UPS)),
             askers: Askers::default(),
             limits: self.config.limits(),
             about: Arc::new(about::About::new(&self.config, &self.zone, self.manager_id)),
@@ -228,7 +235,9 @@ impl Manager {
         let Some(shelf) = kept else { return false };
         let narrow = Narrow { ids: vec![id.to_owned()], ..Narrow::default() };
         let deadline = Instant::now() + LOOK_UP;
+        let Ok(Ok(turn)) = timeout(LOOK_UP, self.looking_up.clone().acquire_owned()).await else { return false };
         let asked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let scan = Scan { narrow, order: Order::NewestFirst, after: None, deadline };
             let mut found = false;
             // A store that cannot be read must not keep anyone from writing.
@@ -238,7 +247,7 @@ impl Manager {
             });
             found
         });
-        matches!(tokio::time::timeout(LOOK_UP, asked).await, Ok(Ok(true)))
+        matches!(timeout(LOOK_UP, asked).await, Ok(Ok(true)))
     }
 
     /// What is no event goes to the dead letters and is answered as if it were one: a client that hears 422 repeats it
@@ -255,11 +264,17 @@ fn answer(event: Event, speaker: Speaker) -> Response<Body> {
     json(StatusCode::OK, event::json(&Value::Map(event.answer(speaker, None))))
 }
 
+/// Short and ASCII, as all that tells of a fault.
 fn refusal(no: NoEvent) -> Response<Body> {
-    let mut answer = Fields::new();
-    answer.set("_id", no.id);
-    answer.set("metlog_refused", no.why);
-    json(StatusCode::OK, event::json(&Value::Map(answer)))
+    let mut body = b"{\"_id\":".to_vec();
+    match no.id {
+        Some(id) => quote(&mut body, &id),
+        None => body.extend_from_slice(b"null"),
+    }
+    body.extend_from_slice(b",\"metlog_refused\":");
+    quote(&mut body, &no.why);
+    body.push(b'}');
+    json(StatusCode::OK, body)
 }
 
 /// A parameter that is not what it is to be.

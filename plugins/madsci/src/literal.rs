@@ -124,14 +124,19 @@ impl<'a> Reader<'a> {
 
     fn escape(&mut self, text: &mut String) -> Result<(), String> {
         let digits = match self.next() {
-            Some('n') => return Ok(text.push('\n')),
-            Some('r') => return Ok(text.push('\r')),
-            Some('t') => return Ok(text.push('\t')),
-            Some(symbol @ ('\\' | '\'' | '"')) => return Ok(text.push(symbol)),
             Some('x') => 2,
             Some('u') => 4,
             Some('U') => 8,
-            _ => return Err(self.wrong("an escape of Python's")),
+            plain => {
+                text.push(match plain {
+                    Some('n') => '\n',
+                    Some('r') => '\r',
+                    Some('t') => '\t',
+                    Some(symbol @ ('\\' | '\'' | '"')) => symbol,
+                    _ => return Err(self.wrong("an escape of Python's")),
+                });
+                return Ok(());
+            }
         };
         let code = self.rest().get(..digits).and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let code = code.ok_or_else(|| self.wrong("hexadecimal digits"))?;

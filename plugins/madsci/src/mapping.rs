@@ -8,7 +8,8 @@ use crate::event::{Event, SOURCES};
 use crate::{types, ulid};
 use metlog_http::event;
 use metlog_message::message::Origin;
-use metlog_message::{Fields, Message, Severity, Timestamp, Value};
+use metlog_message::{Fields, Message, Severity, Timestamp, Value, wire};
+use std::fmt::Write;
 
 /// The envelope key of every message that a dialect made, and what ours says there.
 pub const VIA: (&str, &str) = ("via", "madsci");
@@ -22,17 +23,18 @@ pub fn event(mut message: Message) -> Event {
         return made(message);
     }
     message.extra.remove(VIA.0);
-    unfolded(message).unwrap_or_else(|mut message| {
-        // Put there to be found by; the event never had it among its data.
-        let is_id = |id: &Value| id.as_str().is_some_and(ulid::is_valid);
-        let last = message.fields.iter().last().is_some_and(|(name, id)| name == "event_id" && is_id(id));
-        let id = if last { message.fields.remove("event_id") } else { None };
-        let mut event = made(message);
-        if let Some(Value::Str(id)) = id {
-            event.id = id;
-        }
-        event
-    })
+    if let Some(event) = unfolded(&message) {
+        return event;
+    }
+    // Put there to be found by; the event never had it among its data.
+    let is_id = |id: &Value| id.as_str().is_some_and(ulid::is_valid);
+    let last = message.fields.iter().last().is_some_and(|(name, id)| name == "event_id" && is_id(id));
+    let id = if last { message.fields.remove("event_id") } else { None };
+    let mut event = made(message);
+    if let Some(Value::Str(id)) = id {
+        event.id = id;
+    }
+    event
 }
 
 /// The message of an event that happened then.
@@ -205,19 +207,31 @@ fn text(fields: &mut Fields, name: &str) -> Option<String> {
 fn folded(event: Event, at: Timestamp) -> Message {
     let mut message = Message::new(event.effective_kind()).severity(types::severity(event.level)).logger(LOGGER);
     message.timestamp = at;
-    let mut data = event.data;
+    let mut data = Some(event.data);
+    let mut form = None;
     match &mut data {
-        // Taken out only where it can be put back in its place.
-        Value::Map(inner) if is_first_text(inner) => message.payload = inner.remove("message").unwrap_or_default(),
-        Value::Map(inner) => {
+        // Taken out only where it can be put back in its place: a text of a megabyte is not to be kept twice.
+        Some(Value::Map(inner)) if is_first_text(inner) => {
+            message.payload = inner.remove("message").unwrap_or_default()
+        }
+        Some(Value::Map(inner)) => {
             message.payload = Value::from(inner.get("message").and_then(Value::as_str).unwrap_or_default());
         }
-        // 0.5.2 sends the JSON of a text, quotes and all.
-        Value::Str(text) => {
-            let inside = metlog_message::wire::read_value(text.as_bytes());
-            message.payload = inside.ok().filter(|inside| inside.as_str().is_some()).unwrap_or(text.as_str().into());
-        }
+        Some(Value::Str(text)) => match inside(text) {
+            Some(said) if as_python_writes(&said) == *text => {
+                message.payload = said.into();
+                form = Some(AS_JSON);
+            }
+            Some(said) => message.payload = said.into(),
+            None => {
+                message.payload = std::mem::take(text).into();
+                form = Some(AS_TEXT);
+            }
+        },
         _ => {}
+    }
+    if form.is_some() {
+        data = None;
     }
     let fields = &mut message.fields;
     fields.set("event_id", event.id);
@@ -226,7 +240,10 @@ fn folded(event: Event, at: Timestamp) -> Message {
     fields.set("alert", event.alert);
     fields.set("event_timestamp", event.timestamp);
     fields.set("source", event.source);
-    fields.set("event_data", data);
+    match (data, form) {
+        (Some(data), _) => fields.set("event_data", data),
+        (None, form) => fields.set("event_text", form),
+    }
     for (name, id) in [("trace_id", event.trace_id), ("span_id", event.span_id)] {
         if let Some(id) = id {
             fields.set(name, id);
@@ -244,35 +261,80 @@ fn folded(event: Event, at: Timestamp) -> Message {
     message
 }
 
+/// What the field `event_text` says of data that is all in the payload: 0.5.2 sends the JSON of a text, quotes and all.
+const AS_JSON: &str = "json";
+
+/// Or that it is the payload.
+const AS_TEXT: &str = "plain";
+
+/// The text that a text is the JSON of.
+fn inside(text: &str) -> Option<String> {
+    match wire::read_value(text.as_bytes()) {
+        Ok(Value::Str(inside)) => Some(inside),
+        _ => None,
+    }
+}
+
+/// A text as Python's `json.dumps` writes it: everything beyond ASCII is escaped.
+fn as_python_writes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for symbol in text.chars() {
+        match symbol {
+            '"' | '\\' => out.extend(['\\', symbol]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='\u{7f}' => out.push(symbol),
+            _ => {
+                for unit in symbol.encode_utf16(&mut [0; 2]) {
+                    // Writing to a text cannot fail.
+                    let _ok = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
 fn is_first_text(data: &Fields) -> bool {
     data.iter()
         .next()
         .is_some_and(|(name, value)| name == "message" && value.as_str().is_some_and(|text| !text.is_empty()))
 }
 
-/// The event of a message in its own form, or the message again if it is in the other.
-fn unfolded(message: Message) -> Result<Event, Message> {
+/// The event of a message in its own form.
+fn unfolded(message: &Message) -> Option<Event> {
     let is_own = |fields: &Fields| {
         let text = |name: &str| fields.get(name).is_some_and(|value| value.as_str().is_some());
-        text("event_id") && text("event_type") && fields.contains("event_timestamp") && fields.contains("event_data")
+        let has_data = fields.contains("event_data") || text("event_text");
+        text("event_id") && text("event_type") && fields.contains("event_timestamp") && has_data
     };
     if message.logger != LOGGER || message.origin.is_some() || !is_own(&message.fields) {
-        return Err(message);
+        return None;
     }
     let Message { payload, mut fields, .. } = message.clone();
     let extra = fields.remove("event_extra");
-    let mut data = fields.remove("event_data").unwrap_or_default();
-    if let Value::Map(inner) = &mut data
-        && !inner.contains("message")
-        && payload.as_str().is_some_and(|text| !text.is_empty())
-    {
-        let rest = std::mem::take(inner);
-        inner.set("message", payload);
-        rest.into_iter().for_each(|(name, value)| inner.push(name, value));
+    let form = fields.remove("event_text");
+    let mut data = fields.remove("event_data");
+    match (&mut data, payload) {
+        (Some(Value::Map(inner)), Value::Str(text)) if !inner.contains("message") && !text.is_empty() => {
+            let rest = std::mem::take(inner);
+            inner.set("message", text);
+            rest.into_iter().for_each(|(name, value)| inner.push(name, value));
+        }
+        (None, Value::Str(text)) => {
+            let is_json = form.as_ref().and_then(Value::as_str) == Some(AS_JSON);
+            data = Some(if is_json { as_python_writes(&text) } else { text }.into());
+        }
+        _ => {}
     }
     fields.set("event_data", data);
     if let Some(Value::Map(extra)) = extra {
         extra.into_iter().for_each(|(name, value)| fields.push(name, value));
     }
-    Event::read(Value::Map(fields)).map_err(|_| message)
+    Event::read(Value::Map(fields)).ok()
 }

@@ -272,6 +272,9 @@ pub async fn archived(State(manager): State<Manager>, kept: Kept, headers: Heade
             places.extend(since_when(row, &zone).map(|since| (since, row.position)));
             if places.len() < ARCHIVED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
+        if places.len() == ARCHIVED {
+            page.partial = Some("more are archived than are put in order at a time");
+        }
         // The latest that was set aside comes first.
         places.sort_unstable_by(|one, other| other.cmp(one));
         for some in places.chunks(256) {

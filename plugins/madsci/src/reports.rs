@@ -34,6 +34,9 @@ use std::time::Instant;
 /// Events that one report is made of.
 const EVENTS: usize = 100_000;
 
+/// Bytes of the texts in them: usual ones have 10 MB.
+const TEXTS: usize = 64 * 1024 * 1024;
+
 /// Events from before the range in which names are looked for.
 const EARLIER: usize = 10_000;
 
@@ -234,12 +237,18 @@ fn gather(
         after: None,
         deadline,
     };
-    let mut events = Vec::new();
+    let (mut events, mut texts) = (Vec::new(), 0);
     let behind = range.end.nanos().checked_add(1).map(Timestamp::from_nanos);
     let end = store.scan(&scan(Some(range.start), behind, Order::OldestFirst, kinds), &mut |row| {
-        events.extend(event_of(row).map(|event| Activity::of(&event, row.timestamp)));
-        if events.len() > EVENTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let Some(event) = event_of(row) else { return ControlFlow::Continue(()) };
+        let activity = Activity::of(&event, row.timestamp);
+        texts += activity.size();
+        events.push(activity);
+        if events.len() > EVENTS || texts > TEXTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    if texts > TEXTS {
+        return Ok(Err("the names and ids in that range are too long for a report; ask for a shorter one".to_owned()));
+    }
     if events.len() > EVENTS {
         return Ok(Err(format!("more than {EVENTS} events in that range; ask for a shorter one")));
     }

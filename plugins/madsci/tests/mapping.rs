@@ -61,10 +61,31 @@ fn the_text_of_either_release_is_the_payload() {
     };
     assert_eq!(payload(r#""\"hello \\u00e9\"""#), "hello \u{e9}");
     assert_eq!(payload(r#""Traceback (most recent call last):\n""#), "Traceback (most recent call last):\n");
+    assert_eq!(payload(r#""\"as another writer writes it: é\"""#), "as another writer writes it: \u{e9}");
     assert_eq!(payload(r#"{"message":"hello","n":1}"#), "hello");
     assert_eq!(payload(r#"{"n":1,"message":"hello"}"#), "hello");
     assert_eq!(payload(r#"{"message":["no","text"]}"#), "");
     assert_eq!(payload("[1,2]"), "");
+}
+
+#[test]
+fn a_text_is_kept_once_and_given_back_as_it_was() {
+    for (data, form) in [
+        (r#""\"h\u00e9llo \ud83e\udd80 \\n\\u0000\"""#, Some("json")),
+        (r#""\"h\\u00e9llo \\ud83e\\udd80 \\n\\u0000\\b\\\\ \\\" \u007f\"""#, Some("json")),
+        (r#""plain""#, Some("plain")),
+        (r#""""#, Some("plain")),
+        (r#""\"\"""#, Some("json")),
+        ("7", None),
+    ] {
+        let event = event(&format!(r#"{{"event_data":{data}}}"#));
+        let message = mapping::message(event.clone(), event.moment().0);
+        let is_ascii = event.data.as_str().is_none_or(str::is_ascii);
+        let expected = form.filter(|form| *form == "plain" || is_ascii);
+        assert_eq!(message.fields.get("event_text").and_then(Value::as_str), expected, "{data}");
+        assert_eq!(message.fields.contains("event_data"), expected.is_none(), "{data}");
+        assert_eq!(mapping::event(kept(&message)), event, "{data}");
+    }
 }
 
 #[test]
@@ -192,6 +213,14 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What events hold: often the JSON of a text.
+fn datas() -> impl Strategy<Value = Value> {
+    let encoded =
+        "\\PC{0,12}|[\"\\\\\u{0}\n\u{7f}a]{0,6}".prop_map(|text| Value::from(serde_json::json!(text).to_string()));
+    let escaped = "(\\\\u00e9|\\\\n|[a-z ]){0,6}".prop_map(|text| Value::from(format!("\"{text}\"")));
+    prop_oneof![values(), encoded, escaped]
+}
+
 fn maps(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Fields> {
     let names = prop_oneof![
         "[a-c]{1,2}|\\PC{0,6}",
@@ -237,7 +266,7 @@ fn events() -> impl Strategy<Value = Event> {
     let archived = option::of(Just("2026-01-02T00:00:00Z"));
     (
         (ids, kinds(), levels, any::<bool>(), times),
-        (sources(), values(), hexadecimal.clone(), hexadecimal, archived, option::of(values())),
+        (sources(), datas(), hexadecimal.clone(), hexadecimal, archived, option::of(values())),
     )
         .prop_map(|((id, kind, level, alert, timestamp), (source, data, trace_id, span_id, archived, extra))| {
             Event {

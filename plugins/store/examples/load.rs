@@ -116,7 +116,9 @@ fn ask(config: &Config) {
 
 fn run(name: &str, folder: &Path, full_text: bool, ids: bool, messages: usize, batch: usize) {
     let path = folder.join(format!("load-{}-{name}.db", std::process::id()));
-    let config = Config { full_text, max_bytes: Size(0), ..Config::at(&path) };
+    // So much that most of what is written takes the place of something else.
+    let max_bytes = Size(if name.ends_with("-full") { (messages * 100) as u64 } else { 0 });
+    let config = Config { full_text, max_bytes, ..Config::at(&path) };
     let mut endpoint = StoreEndpoint::open(config.clone()).expect("a folder that can be written");
     let mut source = Source { random: 88_172_645_463_325_252, next: 1, time: 1_780_000_000_000_000_000, ids };
     let (mut wall, mut used, mut longest, mut bytes) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0);
@@ -171,8 +173,14 @@ fn main() {
     let batch = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(5000);
     let folder = arguments.next().map_or_else(std::env::temp_dir, Into::into);
     let only = arguments.next();
-    let kinds =
-        [("words", true, false), ("no-words", false, false), ("words-ids", true, true), ("no-words-ids", false, true)];
+    let kinds = [
+        ("words", true, false),
+        ("no-words", false, false),
+        ("words-ids", true, true),
+        ("no-words-ids", false, true),
+        ("words-full", true, false),
+        ("no-words-full", false, false),
+    ];
     for (name, full_text, ids) in kinds {
         if only.as_ref().is_none_or(|only| only == name) {
             run(name, &folder, full_text, ids, messages, batch);

@@ -58,7 +58,7 @@ const TABLES: &str = "
 /// nothing but the blanks between them.
 const WORDS: &str = "
     CREATE VIRTUAL TABLE words USING fts5(
-        line, content = '', columnsize = 0, tokenize = 'ascii', detail = 'none');
+        line, content = '', contentless_delete = 1, tokenize = 'ascii', detail = 'none');
 ";
 
 /// Larger pieces of the index of words at once, and put together later: a tenth less time than with FTS5's own values.

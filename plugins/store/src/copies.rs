@@ -281,7 +281,7 @@ pub(crate) struct Copies {
     every: Duration,
     next: Option<Instant>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Backup, Trouble>>>,
+    thread: Option<JoinHandle<Result<Option<Backup>, Trouble>>>,
 }
 
 impl Copies {
@@ -293,8 +293,12 @@ impl Copies {
     pub fn tick(&mut self) -> Option<String> {
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
             match thread.join() {
-                Ok(Ok(copy)) if copy.whole => {}
-                Ok(Ok(copy)) => return Some(format!("the backup {} is not whole: the store is damaged", copy.path)),
+                Ok(Ok(Some(copy))) if !copy.whole => {
+                    return Some(format!("the backup {} is not whole: the store is damaged", copy.path));
+                }
+                Ok(Ok(_)) => {}
+                // It is being made by another worker.
+                Ok(Err(Trouble::Refused(_))) => {}
                 Ok(Err(why)) => return Some(format!("no backup could be made: {why}")),
                 Err(_) => return Some("no backup could be made: its thread panicked".to_owned()),
             }
@@ -305,9 +309,13 @@ impl Copies {
             return None;
         }
         self.next = Some(now + self.every);
-        let (place, stop) = (self.place.clone(), self.stop.clone());
-        let begun =
-            std::thread::Builder::new().name("backup".to_owned()).spawn(move || make(&place, "by the clock", &stop));
+        let (place, stop, every) = (self.place.clone(), self.stop.clone(), self.every);
+        let make = move || match due_in(&place, every) {
+            // Another worker, or somebody else, has just made one.
+            soon if soon > every / 2 => Ok(None),
+            _ => make(&place, "by the clock", &stop).map(Some),
+        };
+        let begun = std::thread::Builder::new().name("backup".to_owned()).spawn(make);
         match begun {
             Ok(thread) => {
                 self.thread = Some(thread);

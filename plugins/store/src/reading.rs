@@ -76,7 +76,7 @@ fn trouble(unfit: Unfit) -> Trouble {
     match unfit {
         Unfit::Foreign(why) => Trouble::Refused(why),
         Unfit::Io(why) => Trouble::Away(why),
-        Unfit::Damaged(why) => Trouble::Away(format!("{why}; the next write sets it aside and begins anew")),
+        Unfit::Damaged(why) => Trouble::Away(format!("{why}; take back a backup, or move the file away")),
     }
 }
 
@@ -125,13 +125,18 @@ impl Messages {
             }
             pool = self.returned.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        let path = &self.config.path;
+        let identity = Identity::of(path);
+        // Whoever holds a file that was taken away holds its place on the disk.
+        pool.free.retain(|reading| Some(reading.identity) == identity);
+        if identity.is_none() {
+            return Err(gone(path));
+        }
         pool.lent += 1;
         let reading = pool.free.pop();
         drop(pool);
         let mut loan = Loan { from: self, reading: None };
-        let path = &self.config.path;
-        let identity = Identity::of(path).ok_or_else(|| gone(path))?;
-        let reading = match reading.filter(|reading| reading.identity == identity) {
+        let reading = match reading {
             Some(reading) => reading,
             None => Reading::open(path)?,
         };

@@ -56,6 +56,11 @@ fn row(number: usize) -> String {
     )
 }
 
+/// As it comes with `extra`.
+fn nested(number: usize) -> String {
+    row(number).replace("\"user_id\":", "\"cart\":{\"items\":[1,2]},\"user_id\":")
+}
+
 /// As our own sender writes one.
 fn own(number: usize) -> String {
     format!(
@@ -84,6 +89,12 @@ async fn main() {
         format!(r#"{{"streams":[{{"stream":{{"app":"shop","level":"info"}},"values":[{}]}}]}}"#, rows(loki, ","));
     for (what, target, body) in [
         ("jsonline, the handler's rows", handler, rows(row, "\n")),
+        ("jsonline, the same with an object inside", handler, rows(nested, "\n")),
+        (
+            "jsonline, the same read for an argument's sake",
+            "/insert/jsonline?_msg_field=message&ignore_fields=x",
+            rows(nested, "\n"),
+        ),
         ("jsonline, our sender's rows", "/insert/jsonline", rows(own, "\n")),
         ("bulk, the handler's rows", "/_bulk?_time_field=timestamp", bulk),
         ("loki, JSON", "/loki/api/v1/push", streams),

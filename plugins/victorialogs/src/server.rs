@@ -70,7 +70,7 @@ impl Server<'_> {
         const PAGE: usize = 1024 * 1024;
         let address = Address::parse("url", self.url)?.ending_in("/metrics", &["/insert/jsonline", "/insert"]);
         let (connection, key, timeout) = (self.connection.clone(), self.key.clone(), self.timeout);
-        Blocking::new(address, Options { connection, key, timeout, reply_limit: PAGE })
+        Blocking::new(address, Options { connection, key, timeout, reply_limit: PAGE, ..Options::default() })
     }
 }
 

@@ -185,8 +185,10 @@ fn only_a_body_without_any_sense_is_a_bad_one() {
         let answer = json(&running, body);
         assert!(answer.status == 400 && answer.json()["error"].is_string(), "{answer:?}");
     }
-    assert_eq!(protobuf(&running, b"{\"streams\":[]}").status, 400);
-    assert_eq!((running.recorder.accepted(), running.recorder.received()), (0, 7));
+    for body in [b"{\"streams\":[]}".as_slice(), b"\x08\x01", b"\x12\x01a"] {
+        assert_eq!(protobuf(&running, body).status, 400);
+    }
+    assert_eq!((running.recorder.accepted(), running.recorder.received()), (0, 9));
 }
 
 #[test]

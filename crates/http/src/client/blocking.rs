@@ -31,6 +31,11 @@ impl Blocking {
         self.client.address()
     }
 
+    /// See [`Client::heard`].
+    pub fn heard(&self) -> Option<&str> {
+        self.client.heard()
+    }
+
     /// See [`Client::post`].
     pub fn post(&mut self, post: Post) -> Result<Reply, Trouble> {
         match &self.runtime {

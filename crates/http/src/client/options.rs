@@ -103,6 +103,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How much of an answer is kept. What is beyond is read and thrown away, within a limit.
     pub reply_limit: usize,
+    /// The name of a header that the caller wants to see of each answer, whatever its status: [`super::Client::heard`].
+    pub hear: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -112,6 +114,7 @@ impl Default for Options {
             key: Key::default(),
             timeout: Duration::from_secs(10),
             reply_limit: 64 * 1024,
+            hear: None,
         }
     }
 }

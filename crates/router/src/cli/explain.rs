@@ -2,6 +2,7 @@
 
 use super::{ConfigFile, exit, wrong};
 use crate::config::{self, Plan};
+use crate::edits::Hand;
 use crate::routes::Routes;
 use metlog_message::{head, wire};
 use metlog_pipeline::Event;
@@ -35,14 +36,18 @@ impl Explain {
                 }
             },
         };
-        let routes = match routes(&plan) {
-            Ok(routes) => routes,
+        let judges = routes(&plan).and_then(|routes| {
+            let hand = plan.edits(None)?.map(|edits| edits.hand());
+            Ok(Judges { routes, hand, input: u32::try_from(input).unwrap_or_default(), limits: plan.router.limits() })
+        });
+        let judges = match judges {
+            Ok(judges) => judges,
             Err(why) => {
                 eprintln!("{why}");
                 return exit::usage();
             }
         };
-        match explain(&plan, &routes, u32::try_from(input).unwrap_or_default()) {
+        match explain(judges) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => exit::partly(),
             Err(error) => {
@@ -53,6 +58,14 @@ impl Explain {
     }
 }
 
+/// All who have a say.
+struct Judges {
+    routes: Routes,
+    hand: Option<Hand>,
+    input: u32,
+    limits: wire::Limits,
+}
+
 /// Routes as a start would make them, but for the slots, which only a spool knows.
 fn routes(plan: &Plan) -> Result<Routes, String> {
     let slots = (0..).zip(&plan.endpoints).map(|(slot, endpoint)| (endpoint.name.clone(), slot)).collect();
@@ -60,9 +73,8 @@ fn routes(plan: &Plan) -> Result<Routes, String> {
 }
 
 /// False if one of them was no message.
-fn explain(plan: &Plan, routes: &Routes, input: u32) -> std::io::Result<bool> {
-    let limits = plan.router.limits();
-    let mut stream = wire::Stream::new(limits.bytes);
+fn explain(mut judges: Judges) -> std::io::Result<bool> {
+    let mut stream = wire::Stream::new(judges.limits.bytes);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut stdin = std::io::stdin().lock();
     let mut buffer = vec![0; 64 * 1024];
@@ -72,7 +84,7 @@ fn explain(plan: &Plan, routes: &Routes, input: u32) -> std::io::Result<bool> {
         let mut each = |cut: wire::Cut<'_>| {
             number += 1;
             let result = match cut {
-                wire::Cut::Message(text) => one(&mut out, routes, input, &limits, number, text),
+                wire::Cut::Message(text) => one(&mut out, &mut judges, number, text),
                 wire::Cut::Oversized(bytes) => {
                     writeln!(out, "message {number}: refused: {bytes} bytes are too many").map(|()| false)
                 }
@@ -97,14 +109,8 @@ fn explain(plan: &Plan, routes: &Routes, input: u32) -> std::io::Result<bool> {
     }
 }
 
-fn one(
-    out: &mut impl Write,
-    routes: &Routes,
-    input: u32,
-    limits: &wire::Limits,
-    number: u64,
-    text: &[u8],
-) -> std::io::Result<bool> {
+fn one(out: &mut impl Write, judges: &mut Judges, number: u64, text: &[u8]) -> std::io::Result<bool> {
+    let Judges { routes, hand, input, limits } = judges;
     let read = match wire::read(text, limits) {
         Ok(read) => read,
         Err(refusal) => {
@@ -123,6 +129,28 @@ fn one(
         writeln!(out, "message {number}: refused, to the dead letters: beyond the limits once it is mended")?;
         return Ok(false);
     };
+    // What must not be kept must not be shown either, so nothing is said of a message before it is edited.
+    let (mut edited, mut steps) = (Vec::new(), Vec::new());
+    let verdict = match hand {
+        None => Ok(false),
+        Some(hand) => {
+            hand.edit(raw, &head, limits, &mut edited, |step| steps.push((step.editor.to_owned(), step.changed)))
+        }
+    };
+    let (raw, head) = match verdict {
+        Ok(false) => (raw, head),
+        Ok(true) => match head::scan(&edited, limits) {
+            Ok(head) => (edited.as_slice(), head),
+            Err(_) => {
+                writeln!(out, "message {number}: refused, to the dead letters: beyond the limits once it is edited")?;
+                return Ok(false);
+            }
+        },
+        Err(dropped) => {
+            writeln!(out, "message {number}: refused ({}): {}", dropped.reason.name(), dropped.why)?;
+            return Ok(true);
+        }
+    };
     writeln!(
         out,
         "message {number}: type {}, severity {}, logger {}",
@@ -133,13 +161,25 @@ fn one(
     for note in &read.notes {
         writeln!(out, "  note: {note}")?;
     }
-    for (route, verdict) in routes.explain(input, &Event { head: &head, raw }) {
+    for (editor, changed) in &steps {
+        writeln!(out, "  edit {editor}: {}", if *changed { "changed" } else { "unchanged" })?;
+    }
+    if steps.iter().any(|(_, changed)| *changed) {
+        writeln!(out, "  goes on as: {}", harmless(raw))?;
+    }
+    for (route, verdict) in routes.explain(*input, &Event { head: &head, raw }) {
         match verdict {
             Ok(()) => writeln!(out, "  -> {}", route.endpoint)?,
             Err(refusal) => writeln!(out, "  not {}: {refusal}", route.endpoint)?,
         }
     }
     Ok(true)
+}
+
+/// A message in one line that moves no cursor.
+fn harmless(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Content is never trusted to leave a terminal as it is.

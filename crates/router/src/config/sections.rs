@@ -17,6 +17,8 @@ pub struct RouterSettings {
     pub data: PathBuf,
     /// The endpoint whose messages questions are answered from; by default the first that keeps any.
     pub store: Option<String>,
+    /// Filters that every message passes before it is kept anywhere, in this order: they may change it or turn it down.
+    pub edit: Vec<String>,
     /// How long a stop may take, to deliver what is there.
     pub drain: Span,
     /// The largest message, in bytes.
@@ -41,6 +43,7 @@ impl Default for RouterSettings {
             http: "127.0.0.1:5568".to_owned(),
             data: "metlog-data".into(),
             store: None,
+            edit: Vec::new(),
             drain: Span(Duration::from_secs(10)),
             message_bytes: Size(1 << 20),
             message_names: 256,

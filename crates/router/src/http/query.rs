@@ -1,30 +1,37 @@
 //! Asking for messages that are kept: page by page, counted, exported; and, for admins, archived and deleted.
 //!
-//! Every answer says whether time was up first (`partial`), and no question runs beyond its deadline, however much there
-//! is to look through.
+//! Every answer says whether time was up first (`partial`), and whether all that was acknowledged before is in the store
+//! (`settled`). No question runs beyond its deadline, however much there is to look through, or on for somebody who has
+//! left.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path as At, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path as At, RawQuery, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metlog_http::Refused;
-use metlog_http::server::{Guard, json};
-use metlog_message::wire::{self, Limits};
-use metlog_message::{Timestamp, Value};
-use metlog_query::change::change_all;
-use metlog_query::store::{Change, Cursor, Order, Row, Trouble};
-use metlog_query::tally::{By, Tally, Wanted, tally};
-use metlog_query::{Expr, Path, Shelf, find, language, selector, visit};
-use metlog_settings::Span;
-use serde::Deserialize;
+use metlog_http::server::{Bounds, Guard, json, limited_body, quote};
+use metlog_message::{Timestamp, Value, wire};
+use metlog_query::page::{MOST, Page};
+use metlog_query::store::{Order, Trouble};
+use metlog_query::tally::{By, MOST_BUCKETS, MOST_FACETS, Tally, Wanted, tally};
+use metlog_query::{Backup, Change, Expr, Path, Shelf, Store, find, language, selector};
 use serde_json::json as tree;
-use std::ops::ControlFlow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+mod asked;
+mod change;
 mod csv;
+mod export;
+mod leaving;
+
+use asked::Asked;
+use export::Export;
+use leaving::Leaving;
 
 /// Questions that are worked on at a time: each may read the whole store, and messages go first.
 const AT_ONCE: usize = 4;
@@ -32,37 +39,56 @@ const AT_ONCE: usize = 4;
 const TURN: Duration = Duration::from_secs(5);
 /// How long a question may take if it does not say, and at the most.
 const DEADLINE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// The same for an export, which looks only while its client reads.
+const EXPORT_DEADLINE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// Messages on a page that does not say.
-const PAGE: usize = 100;
-/// Bytes of an export on the way to a client that reads slowly.
-const PORTION: usize = 64 * 1024;
-/// Messages that one request archives, restores or deletes, if it does not say.
-const CHANGES: u64 = 100_000;
+const PAGE: u64 = 100;
+/// A body that asks. The server's own limits are made for messages.
+const BODY: usize = 1024 * 1024;
+/// Answers that wait for clients to read them, all together.
+const WAITING: usize = 64 * 1024 * 1024;
+/// Smaller answers do not count there: the limit of connections bounds them.
+const SMALL: usize = 32 * 1024;
+/// Values and series that a tally names.
+const TOP: u64 = 1000;
+/// Counts over time in one answer.
+const COUNTS: u64 = 100_000;
 
+/// What all questions share.
 #[derive(Clone)]
-struct Turns(Arc<Semaphore>);
+struct Desk {
+    turns: Arc<Semaphore>,
+    /// Of [`WAITING`], in KiB.
+    waiting: Arc<Semaphore>,
+    bounds: Arc<Bounds>,
+}
 
 /// The routes.
 pub fn routes(guard: &Guard) -> axum::Router {
-    let turns = Turns(Arc::new(Semaphore::new(AT_ONCE)));
+    let desk = Desk {
+        turns: Arc::new(Semaphore::new(AT_ONCE)),
+        waiting: Arc::new(Semaphore::new(WAITING / 1024)),
+        bounds: guard.bounds(),
+    };
     let reading = axum::Router::new()
         .route("/v1/messages", get(messages))
         .route("/v1/messages/query", post(select))
         .route("/v1/messages/tally", get(count))
-        .route("/v1/messages/export", get(export))
+        .route("/v1/messages/export", get(everything))
         .route("/v1/messages/{position}", get(one))
         .route("/v1/store", get(size))
-        .with_state(turns.clone());
+        .with_state(desk.clone());
     let admin = axum::Router::new()
         .route("/v1/messages/archive", post(archive))
         .route("/v1/messages/restore", post(restore))
         .route("/v1/messages/delete", post(delete))
         .route("/v1/backups", get(backups).post(backup))
-        .with_state(turns);
+        .with_state(desk);
     guard.for_reading(reading).merge(guard.for_admin(admin))
 }
 
 /// What went wrong with a question.
+#[derive(Debug)]
 enum Wrong {
     Refused(Refused),
     /// A mistake in the query, at this column.
@@ -84,225 +110,226 @@ impl From<Trouble> for Wrong {
     }
 }
 
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Refused(refused) => f.write_str(&refused.error),
+            Wrong::Query(mistake) => mistake.fmt(f),
+        }
+    }
+}
+
 impl IntoResponse for Wrong {
     fn into_response(self) -> Response {
         match self {
             Wrong::Refused(refused) => refused.into_response(),
             Wrong::Query(mistake) => {
-                let body = tree!({"error": mistake.what, "column": mistake.column});
-                json(StatusCode::BAD_REQUEST, body.to_string().into_bytes())
+                let mut body = b"{\"error\":".to_vec();
+                quote(&mut body, &mistake.what);
+                body.extend_from_slice(format!(",\"column\":{}}}", mistake.column).as_bytes());
+                json(StatusCode::BAD_REQUEST, body)
             }
         }
     }
 }
 
 type Answer = Result<Response, Wrong>;
+type Kept = Option<Extension<Shelf>>;
 
 fn bad(why: impl Into<String>) -> Wrong {
     Refused::new(StatusCode::BAD_REQUEST, why.into()).into()
 }
 
-/// What every question can say.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Asked {
-    query: String,
-    order: String,
-    limit: Option<u64>,
-    after: Option<String>,
-    deadline: Option<String>,
-    format: String,
-    buckets: usize,
-    by: String,
-    top: Option<usize>,
-    facets: String,
-    measures: bool,
-    columns: String,
-}
-
-/// The names of [`Asked`]: a slip of the hand must not ask something else.
-const NAMES: [&str; 12] =
-    ["query", "order", "limit", "after", "deadline", "format", "buckets", "by", "top", "facets", "measures", "columns"];
-
-impl Asked {
-    fn of(parameters: Vec<(String, String)>) -> Result<Self, Wrong> {
-        for (name, _) in &parameters {
-            if !NAMES.contains(&name.as_str()) {
-                let near = metlog_settings::suggest::nearest(name, NAMES);
-                let meant = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                return Err(bad(format!("unknown parameter `{name}`, expected one of {}{meant}", NAMES.join(", "))));
-            }
-        }
-        let mut asked = Asked::default();
-        let number = |name: &str, value: &str| {
-            value.parse::<u64>().map_err(|_| bad(format!("`{name}` is `{value}`, expected a whole number")))
-        };
-        for (name, value) in parameters {
-            match name.as_str() {
-                "query" => asked.query = value,
-                "order" => asked.order = value,
-                "limit" => asked.limit = Some(number("limit", &value)?),
-                "after" => asked.after = Some(value).filter(|text| !text.is_empty()),
-                "deadline" => asked.deadline = Some(value),
-                "format" => asked.format = value,
-                "buckets" => asked.buckets = usize::try_from(number("buckets", &value)?).unwrap_or(usize::MAX),
-                "by" => asked.by = value,
-                "top" => asked.top = Some(usize::try_from(number("top", &value)?).unwrap_or(usize::MAX)),
-                "facets" => asked.facets = value,
-                "columns" => asked.columns = value,
-                _ => asked.measures = matches!(value.as_str(), "" | "true" | "1" | "yes"),
-            }
-        }
-        Ok(asked)
-    }
-
-    fn expr(&self) -> Result<Expr, Wrong> {
-        language::parse(&self.query, Timestamp::now()).map_err(Wrong::Query)
-    }
-
-    fn order(&self) -> Result<Order, Wrong> {
-        match self.order.as_str() {
-            "" | "newest" => Ok(Order::NewestFirst),
-            "oldest" => Ok(Order::OldestFirst),
-            other => Err(bad(format!("`order` is `{other}`, expected `newest` or `oldest`"))),
-        }
-    }
-
-    fn after(&self, order: Order) -> Result<Option<Cursor>, Wrong> {
-        self.after.as_deref().map(|text| Cursor::parse(text, order)).transpose().map_err(bad)
-    }
-
-    fn deadline(&self) -> Result<Duration, Wrong> {
-        let Some(text) = &self.deadline else { return Ok(DEADLINE.0) };
-        let span: Span = text.parse().map_err(|why| bad(format!("`deadline`: {why}")))?;
-        Ok(span.duration().min(DEADLINE.1))
-    }
-
-    fn limit(&self) -> usize {
-        self.limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
-    }
-}
-
-type Parameters = Query<Vec<(String, String)>>;
-type Kept = Option<Extension<Shelf>>;
-
-/// The store, once it has what was acknowledged before, and a turn to read it.
-async fn turn(kept: Kept, turns: &Turns) -> Result<(Shelf, tokio::sync::OwnedSemaphorePermit), Wrong> {
+/// The store, and whether it has what was acknowledged before.
+async fn shelf(kept: Kept) -> Result<(Shelf, bool), Wrong> {
     let Some(Extension(shelf)) = kept else {
         let why = "no endpoint of this router keeps messages; add [endpoints.store] with type = \"store\"";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).into());
     };
-    shelf.settled().await;
-    let turn = tokio::time::timeout(TURN, turns.0.clone().acquire_owned()).await;
-    match turn {
-        Ok(Ok(turn)) => Ok((shelf, turn)),
-        _ => Err(Refused::later("too many questions at once; try again", Duration::from_secs(2)).into()),
+    let settled = shelf.settled().await;
+    Ok((shelf, settled))
+}
+
+impl Desk {
+    async fn turn(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Wrong> {
+        match tokio::time::timeout(patience, self.turns.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refused::later("too many questions at once; try again", Duration::from_secs(2)).into()),
+        }
+    }
+
+    /// Works with the store where that holds up nobody. Who does not wait for it any more gives the turn back soon.
+    async fn work<T: Send + 'static>(
+        &self,
+        shelf: &Shelf,
+        turn: OwnedSemaphorePermit,
+        work: impl FnOnce(&dyn Store) -> Result<T, Wrong> + Send + 'static,
+    ) -> Result<T, Wrong> {
+        let (leaving, store) = Leaving::watch(shelf.store.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work(&store)
+        });
+        let done = done.await;
+        drop(leaving);
+        done.map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the question failed"))?
+    }
+
+    /// Asks the store something. The second is whether it has what was acknowledged before.
+    async fn ask<T: Send + 'static>(
+        &self,
+        kept: Kept,
+        work: impl FnOnce(&dyn Store, bool) -> Result<T, Wrong> + Send + 'static,
+    ) -> Result<T, Wrong> {
+        let (shelf, settled) = shelf(kept).await?;
+        let turn = self.turn(TURN).await?;
+        self.work(&shelf, turn, move |store| work(store, settled)).await
+    }
+
+    /// Room for an answer that may wait long until it is read.
+    fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Wrong> {
+        let some = u32::try_from(bytes.div_ceil(1024).min(WAITING / 1024)).unwrap_or(u32::MAX);
+        self.waiting.clone().try_acquire_many_owned(some).map_err(|_| {
+            Refused::later("too many large answers wait to be read; try again", Duration::from_secs(1)).into()
+        })
+    }
+
+    fn answer(&self, body: Vec<u8>) -> Answer {
+        if body.len() <= SMALL {
+            return Ok(json(StatusCode::OK, body));
+        }
+        let _room = self.room(body.len())?;
+        let mut response = json(StatusCode::OK, Vec::new());
+        *response.body_mut() = Body::from(Bytes::from_owner(Waiting { body, _room }));
+        Ok(response)
+    }
+
+    /// A body that asks.
+    async fn body(&self, request: Request) -> Result<Value, Wrong> {
+        let body = limited_body(request, &self.bounds).await?;
+        if body.len() > BODY {
+            let why = format!("a question has at most {BODY} bytes; ask for less at a time");
+            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why).into());
+        }
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        wire::read_value(&body).map_err(|why| bad(format!("the body is no JSON: {why}")))
     }
 }
 
-/// Reads the store where that holds up nobody.
-async fn read<T: Send + 'static>(
-    kept: Kept,
-    turns: &Turns,
-    work: impl FnOnce(&Shelf) -> Result<T, Wrong> + Send + 'static,
-) -> Result<T, Wrong> {
-    let (shelf, turn) = turn(kept, turns).await?;
-    let done = tokio::task::spawn_blocking(move || {
-        let made = work(&shelf);
-        drop(turn);
-        made
-    });
-    done.await.map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the question failed"))?
+/// An answer, until its last byte has been taken.
+struct Waiting {
+    body: Vec<u8>,
+    _room: OwnedSemaphorePermit,
 }
 
-async fn messages(State(turns): State<Turns>, kept: Kept, Query(parameters): Parameters) -> Answer {
-    let asked = Asked::of(parameters)?;
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+const PAGES: [&str; 5] = ["query", "order", "limit", "after", "deadline"];
+
+async fn messages(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) -> Answer {
+    let asked = Asked::of_address(query, &PAGES)?;
     let expr = asked.expr()?;
-    page(&turns, kept, asked, expr).await
+    page(&desk, kept, &asked, expr).await
 }
 
 /// A selector over the envelope, in a body such as `{"selector": {"type": "timer"}, "limit": 10}`.
-async fn select(State(turns): State<Turns>, kept: Kept, body: Bytes) -> Answer {
-    let body = wire::read_value(&body).map_err(|why| bad(format!("the body is no JSON: {why}")))?;
-    let Value::Map(mut body) = body else { return Err(bad("expected an object with a `selector`")) };
-    let chosen = body.remove("selector").ok_or_else(|| bad("expected an object with a `selector`"))?;
-    let expr = selector::parse(&chosen).map_err(|mistake| bad(mistake.to_string()))?;
-    let parameters = body.into_iter().map(|(name, value)| (name, value.to_text().into_owned())).collect();
-    let asked = Asked::of(parameters)?;
-    if !asked.query.is_empty() {
-        return Err(bad("a selector and a `query` in one question; send one of them"));
-    }
-    page(&turns, kept, asked, expr).await
+async fn select(State(desk): State<Desk>, kept: Kept, request: Request) -> Answer {
+    let missing = || bad("expected an object with a `selector`, such as {\"selector\": {\"type\": \"timer\"}}");
+    let Value::Map(mut body) = desk.body(request).await? else { return Err(missing()) };
+    let chosen = body.remove("selector");
+    let pairs = body.into_iter().filter(|(_, value)| *value != Value::Null);
+    let pairs = pairs.map(|(name, value)| (name, value.to_text().into_owned())).collect();
+    let asked = Asked::of(pairs, &["selector", "order", "limit", "after", "deadline"])?;
+    let expr = selector::parse(&chosen.ok_or_else(missing)?).map_err(|mistake| bad(mistake.to_string()))?;
+    page(&desk, kept, &asked, expr).await
 }
 
-async fn page(turns: &Turns, kept: Kept, asked: Asked, expr: Expr) -> Answer {
-    let (order, limit, time) = (asked.order()?, asked.limit(), asked.deadline()?);
+async fn page(desk: &Desk, kept: Kept, asked: &Asked, expr: Expr) -> Answer {
+    let (order, time) = (asked.order()?, asked.deadline(DEADLINE.0, DEADLINE.1)?);
+    let limit = asked.number("limit", 1..=MOST as u64)?.unwrap_or(PAGE);
+    let limit = usize::try_from(limit).unwrap_or(MOST);
     let after = asked.after(order)?;
-    let page =
-        read(kept, turns, move |shelf| Ok(find(&*shelf.store, &expr, order, after, limit, Instant::now() + time)?));
-    let page = page.await?;
-    let mut body = b"{\"messages\":[".to_vec();
-    for (at, found) in page.messages.iter().enumerate() {
-        body.extend_from_slice(if at == 0 { b"" } else { b"," });
-        body.extend_from_slice(&found.raw);
-    }
-    body.extend_from_slice(b"],\"positions\":");
+    let found = desk.ask(kept, move |store, settled| {
+        Ok(written(find(store, &expr, order, after, limit, Instant::now() + time)?, order, settled))
+    });
+    desk.answer(found.await?)
+}
+
+fn written(page: Page, order: Order, settled: bool) -> Vec<u8> {
     let positions: Vec<u64> = page.messages.iter().map(|found| found.position).collect();
     let archived: Vec<u64> =
         page.messages.iter().filter(|found| found.archived.is_some()).map(|found| found.position).collect();
     let rest = tree!({
+        "positions": positions,
         "archived": archived,
         "next": page.next.map(|next| next.to_text(order)),
         "partial": page.partial,
         "scanned": page.scanned,
+        "settled": settled,
     });
-    body.extend_from_slice(tree!(positions).to_string().as_bytes());
-    body.push(b',');
-    body.extend_from_slice(rest.to_string().trim_start_matches('{').as_bytes());
-    Ok(json(StatusCode::OK, body))
+    let rest = rest.to_string();
+    let length: usize = page.messages.iter().map(|found| found.raw.len() + 1).sum();
+    let mut body = Vec::with_capacity(length + rest.len() + 16);
+    body.extend_from_slice(b"{\"messages\":[");
+    for (at, found) in page.messages.into_iter().enumerate() {
+        body.extend_from_slice(if at == 0 { b"" } else { b"," });
+        body.extend_from_slice(&found.raw);
+    }
+    body.extend_from_slice(b"],");
+    body.extend_from_slice(rest.trim_start_matches('{').as_bytes());
+    body
 }
 
 /// One message, by its place in the store.
-async fn one(State(turns): State<Turns>, kept: Kept, At(position): At<String>) -> Answer {
-    let Ok(position) = position.parse::<u64>() else {
+async fn one(State(desk): State<Desk>, kept: Kept, position: Result<At<String>, PathRejection>) -> Answer {
+    let position = position.ok().filter(|At(text)| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(position) = position.and_then(|At(text)| text.parse::<u64>().ok()) else {
         return Err(Refused::new(StatusCode::NOT_FOUND, "messages have numbers, such as /v1/messages/123").into());
     };
-    let expr = Expr::Position(position);
-    let page = read(kept, &turns, move |shelf| {
-        Ok(find(&*shelf.store, &expr, Order::NewestFirst, None, 1, Instant::now() + DEADLINE.0)?)
+    let page = desk.ask(kept, move |store, _| {
+        Ok(find(store, &Expr::Position(position), Order::NewestFirst, None, 1, Instant::now() + DEADLINE.0)?)
     });
-    match page.await?.messages.pop() {
-        Some(found) => Ok(json(StatusCode::OK, found.raw)),
+    let mut page = page.await?;
+    match page.messages.pop() {
+        Some(found) => desk.answer(found.raw),
+        None if page.partial => Err(Refused::later("time was up; try again", Duration::from_secs(1)).into()),
         None => Err(Refused::new(StatusCode::NOT_FOUND, "there is no such message, or not any more").into()),
     }
 }
 
-async fn count(State(turns): State<Turns>, kept: Kept, Query(parameters): Parameters) -> Answer {
-    let asked = Asked::of(parameters)?;
-    let (expr, time) = (asked.expr()?, asked.deadline()?);
-    let by = match asked.by.as_str() {
-        "" => By::Nothing,
-        "severity" => By::Severity,
-        "type" => By::Kind,
-        "logger" => By::Logger,
-        other => return Err(bad(format!("`by` is `{other}`, expected `severity`, `type` or `logger`"))),
-    };
-    let facet = |text: &str| Path::new(text).ok_or_else(|| bad(format!("`facets`: `{text}` is no path")));
-    let facets = asked.facets.split(',').map(str::trim).filter(|text| !text.is_empty()).map(facet);
+async fn count(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) -> Answer {
+    let known = ["query", "buckets", "by", "top", "facets", "measures", "deadline"];
+    let asked = Asked::of_address(query, &known)?;
+    let (expr, time) = (asked.expr()?, asked.deadline(DEADLINE.0, DEADLINE.1)?);
+    let by = [("severity", By::Severity), ("type", By::Kind), ("logger", By::Logger)];
+    let buckets = asked.number("buckets", 0..=MOST_BUCKETS as u64)?.unwrap_or(0);
+    let top = asked.number("top", 1..=TOP)?.unwrap_or(10);
+    if buckets * top > COUNTS {
+        return Err(bad(format!("`buckets` times `top` is {}, at most {COUNTS} are allowed", buckets * top)));
+    }
     let wanted = Wanted {
         since: None,
         until: None,
-        buckets: asked.buckets,
-        by,
-        top: asked.top.unwrap_or(10),
-        facets: facets.collect::<Result<_, _>>()?,
-        measures: asked.measures,
+        buckets: usize::try_from(buckets).unwrap_or(MOST_BUCKETS),
+        by: asked.one_of("by", &by)?.unwrap_or_default(),
+        top: usize::try_from(top).unwrap_or(10),
+        facets: asked.paths("facets", MOST_FACETS)?,
+        measures: asked.one_of("measures", &[("true", true), ("false", false)])?.unwrap_or(false),
     };
-    let counted = read(kept, &turns, move |shelf| Ok(tally(&*shelf.store, &expr, &wanted, Instant::now() + time)?));
-    Ok(json(StatusCode::OK, counts(&counted.await?).to_string().into_bytes()))
+    let counted = desk.ask(kept, move |store, settled| {
+        let counted = tally(store, &expr, &wanted, Instant::now() + time)?;
+        Ok(counts(&counted, settled).to_string().into_bytes())
+    });
+    desk.answer(counted.await?)
 }
 
-fn counts(tally: &Tally) -> serde_json::Value {
+fn counts(tally: &Tally, settled: bool) -> serde_json::Value {
     let series = tally.over.series.iter().map(|series| tree!({"name": series.name, "counts": series.counts}));
     let facets = tally.facets.iter().map(|facet| {
         let values = facet.values.iter().map(|(value, count)| tree!({"value": value, "count": count}));
@@ -325,7 +352,7 @@ fn counts(tally: &Tally) -> serde_json::Value {
         })
     });
     tree!({
-        "matched": tally.matched, "scanned": tally.scanned, "partial": tally.partial,
+        "matched": tally.matched, "scanned": tally.scanned, "partial": tally.partial, "settled": settled,
         "over": {
             "since": tally.over.since.to_string(), "until": tally.over.until.to_string(),
             "bucket_ms": tally.over.width as f64 / 1e6, "series": series.collect::<Vec<_>>(), "other": tally.over.other,
@@ -336,139 +363,82 @@ fn counts(tally: &Tally) -> serde_json::Value {
     })
 }
 
-/// Everything that is meant, as JSON lines or CSV, in bounded memory; the last line says so if it is not all.
-async fn export(State(turns): State<Turns>, kept: Kept, Query(parameters): Parameters) -> Answer {
-    let asked = Asked::of(parameters)?;
-    let (expr, order, time) = (asked.expr()?, asked.order()?, asked.deadline()?);
-    let columns = csv::columns(&asked.columns).map_err(bad)?;
-    let (kind, as_csv) = match asked.format.as_str() {
-        "" | "jsonl" => ("application/x-ndjson", false),
-        "csv" => ("text/csv; charset=utf-8", true),
-        other => return Err(bad(format!("`format` is `{other}`, expected `jsonl` or `csv`"))),
-    };
-    let limit = asked.limit.unwrap_or(u64::MAX);
-    let (shelf, turn) = turn(kept, &turns).await?;
-    let (give, taken) = mpsc::channel::<Bytes>(2);
-    tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        let mut portion: Vec<u8> = Vec::with_capacity(PORTION);
-        if as_csv {
-            csv::head(&columns, &mut portion);
-        }
-        let mut left = limit;
-        let mut each = |row: &Row<'_>| {
-            if left == 0 {
-                return ControlFlow::Break(());
-            }
-            left -= 1;
-            if as_csv {
-                csv::row(&columns, row, &mut portion);
-            } else {
-                portion.extend_from_slice(row.raw);
-                portion.push(b'\n');
-            }
-            let full = portion.len() >= PORTION;
-            // Whoever does not read any more wants no more.
-            let gone = full && give.blocking_send(std::mem::take(&mut portion).into()).is_err();
-            if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let end = visit(&*shelf.store, &expr, order, None, Instant::now() + time, &mut each);
-        let why = match end {
-            Ok(visit) if visit.end == metlog_query::End::Late => {
-                Some("time was up; ask for less, or for a later `deadline`".to_owned())
-            }
-            Ok(_) => None,
-            Err(trouble) => Some(trouble.to_string()),
-        };
-        if let (Some(why), false) = (why, as_csv) {
-            portion.extend_from_slice(tree!({"partial": true, "error": why}).to_string().as_bytes());
-            portion.push(b'\n');
-        }
-        let _ = give.blocking_send(portion.into());
-    });
-    let body = futures_util::stream::unfold(taken, |mut taken| async move {
-        taken.recv().await.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), taken))
-    });
-    let name = if as_csv { "attachment; filename=\"messages.csv\"" } else { "attachment; filename=\"messages.jsonl\"" };
-    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, Body::from_stream(body)).into_response())
-}
-
-/// What a change is told: `{"query": "…"}` or `{"positions": [1, 2]}`, one of them, and a `limit`.
-async fn change(turns: &Turns, kept: Kept, body: &[u8], change: Change) -> Answer {
-    let body =
-        wire::read_value_within(body, &Limits::NONE).map_err(|why| bad(format!("the body is no JSON: {why}")))?;
-    let body = body.as_map().ok_or_else(|| bad("expected an object with a `query` or with `positions`"))?;
-    let limit = body.get("limit").map_or(Some(CHANGES), |limit| u64::try_from(limit.as_i64()?).ok());
-    let limit = limit.ok_or_else(|| bad("`limit` is a whole number"))?;
-    if let Some(name) = body.iter().map(|(name, _)| name).find(|name| !["query", "positions", "limit"].contains(name)) {
-        return Err(bad(format!("unknown key `{name}`, expected `query`, `positions` or `limit`")));
+async fn everything(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) -> Answer {
+    let known = ["query", "order", "limit", "after", "format", "columns", "deadline"];
+    let asked = Asked::of_address(query, &known)?;
+    let as_csv = asked.one_of("format", &[("jsonl", false), ("csv", true)])?.unwrap_or(false);
+    let mut columns = asked.paths("columns", csv::MOST)?;
+    if !as_csv && !columns.is_empty() {
+        return Err(bad("`columns` go with `format=csv`"));
     }
-    let expr = match (body.get("query"), body.get("positions")) {
-        (Some(Value::Str(query)), None) if !query.trim().is_empty() => {
-            language::parse(query, Timestamp::now()).map_err(Wrong::Query)?
-        }
-        (None, Some(Value::List(positions))) => {
-            let positions = positions.iter().map(|position| u64::try_from(position.as_i64()?).ok());
-            let all: Option<Vec<u64>> = positions.collect();
-            let all = all.ok_or_else(|| bad("`positions` are whole numbers"))?;
-            let done = read(kept, turns, move |shelf| {
-                let mut changed = 0;
-                for some in all.chunks(metlog_query::change::BATCH) {
-                    changed += shelf.store.change(change, some)?;
-                }
-                Ok(changed)
-            });
-            return Ok(json(StatusCode::OK, tree!({"changed": done.await?, "done": true}).to_string().into_bytes()));
-        }
-        _ => return Err(bad("expected a `query` that is not empty, or `positions`; `*` means everything")),
+    if columns.is_empty() {
+        columns.extend(csv::USUAL.into_iter().filter_map(Path::new));
+    }
+    let order = asked.order()?;
+    let export = Export {
+        expr: asked.expr()?,
+        order,
+        after: asked.after(order)?,
+        left: asked.number("limit", 1..=u64::MAX)?.unwrap_or(u64::MAX),
+        time: asked.deadline(EXPORT_DEADLINE.0, EXPORT_DEADLINE.1)?,
+        columns: as_csv.then_some(columns),
     };
-    let deadline = Instant::now() + DEADLINE.1;
-    let done = read(kept, turns, move |shelf| Ok(change_all(&*shelf.store, &expr, change, limit, deadline)?)).await?;
-    Ok(json(StatusCode::OK, tree!({"changed": done.changed, "done": done.done}).to_string().into_bytes()))
+    let (shelf, _) = shelf(kept).await?;
+    let turn = desk.turn(TURN).await?;
+    export.answer(desk, shelf, turn).await
 }
 
-async fn archive(State(turns): State<Turns>, kept: Kept, body: Bytes) -> Answer {
-    change(&turns, kept, &body, Change::Archive).await
+async fn archive(State(desk): State<Desk>, kept: Kept, request: Request) -> Answer {
+    change::change(&desk, kept, request, Change::Archive).await
 }
 
-async fn restore(State(turns): State<Turns>, kept: Kept, body: Bytes) -> Answer {
-    change(&turns, kept, &body, Change::Restore).await
+async fn restore(State(desk): State<Desk>, kept: Kept, request: Request) -> Answer {
+    change::change(&desk, kept, request, Change::Restore).await
 }
 
-async fn delete(State(turns): State<Turns>, kept: Kept, body: Bytes) -> Answer {
-    change(&turns, kept, &body, Change::Delete).await
+async fn delete(State(desk): State<Desk>, kept: Kept, request: Request) -> Answer {
+    change::change(&desk, kept, request, Change::Delete).await
 }
 
-async fn size(State(turns): State<Turns>, kept: Kept) -> Answer {
-    let size = read(kept, &turns, |shelf| Ok(shelf.store.size()?)).await?;
+async fn size(State(desk): State<Desk>, kept: Kept) -> Answer {
+    let size = desk.ask(kept, |store, _| Ok(store.size()?)).await?;
     let moment = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let body = tree!({
         "messages": size.messages, "archived": size.archived, "bytes": size.bytes, "oldest": moment(size.oldest),
         "newest": moment(size.newest),
     });
-    Ok(json(StatusCode::OK, body.to_string().into_bytes()))
+    desk.answer(body.to_string().into_bytes())
 }
 
-fn told(backup: &metlog_query::Backup) -> serde_json::Value {
+fn told_backup(backup: &Backup) -> serde_json::Value {
     tree!({
         "path": backup.path, "made": backup.made.to_string(), "bytes": backup.bytes, "whole": backup.whole,
         "note": backup.note,
     })
 }
 
-async fn backups(State(turns): State<Turns>, kept: Kept) -> Answer {
-    let all = read(kept, &turns, |shelf| Ok(shelf.store.backups()?)).await?;
-    let all: Vec<_> = all.iter().map(told).collect();
-    Ok(json(StatusCode::OK, tree!({"backups": all}).to_string().into_bytes()))
+async fn backups(State(desk): State<Desk>, kept: Kept) -> Answer {
+    let all = desk.ask(kept, |store, _| Ok(store.backups()?)).await?;
+    let all: Vec<_> = all.iter().map(told_backup).collect();
+    desk.answer(tree!({"backups": all}).to_string().into_bytes())
 }
 
-async fn backup(State(turns): State<Turns>, kept: Kept, body: Bytes) -> Answer {
-    let note = match wire::read_value(&body) {
-        _ if body.is_empty() => String::new(),
-        Ok(Value::Map(body)) => body.get("note").map(|note| note.to_text().into_owned()).unwrap_or_default(),
+/// A note is one line for people.
+const LONGEST_NOTE: usize = 500;
+
+async fn backup(State(desk): State<Desk>, kept: Kept, request: Request) -> Answer {
+    let note = match desk.body(request).await? {
+        Value::Null => String::new(),
+        Value::Map(body) => {
+            body.iter().try_for_each(|(name, _)| asked::known_name("key", name, &["note"]))?;
+            match body.get("note") {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::Str(note)) if note.len() <= LONGEST_NOTE => note.clone(),
+                Some(_) => return Err(bad(format!("`note` is a text of at most {LONGEST_NOTE} bytes"))),
+            }
+        }
         _ => return Err(bad("expected nothing, or an object with a `note`")),
     };
-    let made = read(kept, &turns, move |shelf| Ok(shelf.store.backup(&note)?)).await?;
-    Ok(json(StatusCode::OK, told(&made).to_string().into_bytes()))
+    let made = desk.ask(kept, move |store, _| Ok(store.backup(&note)?)).await?;
+    desk.answer(told_backup(&made).to_string().into_bytes())
 }

@@ -82,11 +82,12 @@ impl Router {
         let store = self.kept.open(plan.store())?;
         let slots = slots(plan, &self.floor)?;
         let routes = plan.routes(&slots)?;
+        let edits = plan.edits(self.floor.edits().as_deref())?;
         self.swap_inputs(&mut parts, plan, inputs, &mut changes)?;
 
         let drain = parts.drain.min(Duration::from_secs(5));
         let mut old: Vec<RunningEndpoint> = std::mem::take(&mut parts.endpoints);
-        self.floor.set_routes(routes);
+        self.floor.set_rules(routes, edits);
         self.kept.set(store);
         for (new, opened) in plan.endpoints.iter().zip(opened) {
             let at = old.iter().position(|running| running.name == new.name);

@@ -122,7 +122,8 @@ pub(super) struct Secrets {
 
 impl Secrets {
     pub(super) fn new(patterns: &[Pattern], presets: &[Preset], mark: Mark) -> Self {
-        let anchors = |pattern: &Pattern| ["^", "$", r"\A", r"\z"].iter().any(|at| pattern.regex().as_str().contains(at));
+        let anchors =
+            |pattern: &Pattern| ["^", "$", r"\A", r"\z"].iter().any(|at| pattern.regex().as_str().contains(at));
         let anchored = patterns.iter().any(anchors);
         // Those of presets are known to be right; a test opens each.
         let presets_of = presets.iter().filter_map(|preset| Regex::new(preset.pattern()?).ok());
@@ -130,11 +131,6 @@ impl Secrets {
         let any = RegexSetBuilder::new(patterns.iter().map(Regex::as_str));
         let any = { any }.size_limit(MAX_SET).dfa_size_limit(MAX_SET).build().ok();
         Secrets { patterns, any, cards: presets.contains(&Preset::CreditCard), anchored, mark }
-    }
-
-    /// Whether there is anything to look for.
-    pub(super) fn is_empty(&self) -> bool {
-        self.patterns.is_empty() && !self.cards
     }
 
     pub(super) fn finds(&self, text: &str) -> bool {
@@ -158,6 +154,12 @@ impl Secrets {
         Some(self.mark.last().to_owned())
     }
 
+    /// The same for a number as it is written: no fraction is a card's.
+    pub(super) fn hide_number(&self, number: &str) -> Option<String> {
+        let cards_only = number.contains(['.', 'e', 'E']) && self.found(number).is_empty();
+        if cards_only { None } else { self.hide(number) }
+    }
+
     fn without(&self, text: &str, places: &[Range<usize>]) -> String {
         let mut out = String::with_capacity(text.len());
         let mut copied = 0;
@@ -170,14 +172,20 @@ impl Secrets {
         out
     }
 
-    /// Where something was found, in order and apart from each other.
-    fn places(&self, text: &str) -> Vec<Range<usize>> {
+    /// Where patterns find something.
+    fn found(&self, text: &str) -> Vec<Range<usize>> {
         let mut places = Vec::new();
         if self.any.as_ref().is_none_or(|any| any.is_match(text)) {
             for pattern in &self.patterns {
                 places.extend(pattern.find_iter(text).map(|found| found.range()).filter(|place| !place.is_empty()));
             }
         }
+        places
+    }
+
+    /// Where something was found, in order and apart from each other.
+    fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let mut places = self.found(text);
         if self.cards {
             cards(text.as_bytes(), &mut places);
         }

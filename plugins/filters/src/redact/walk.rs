@@ -95,7 +95,7 @@ impl<'r, 'a, 'o> Walk<'r, 'a, 'o> {
         while self.take(b'}').is_none() {
             let start = self.at;
             let stays = self.member(&ways, top)?;
-            self.ways.truncate(ways.end.max(self.rules.paths.len()));
+            self.ways.truncate(ways.end);
             let end = self.at;
             self.blanks();
             let more = self.take(b',').is_some();
@@ -171,7 +171,11 @@ impl<'r, 'a, 'o> Walk<'r, 'a, 'o> {
     fn replace(&mut self) -> Option<()> {
         let place = self.spanned(Self::skip)?;
         let json = self.text.get(place.clone())?;
-        let plain = if json.first() == Some(&b'"') { head::text(json)? } else { Cow::Borrowed(std::str::from_utf8(json).ok()?) };
+        let plain = if json.first() == Some(&b'"') {
+            head::text(json)?
+        } else {
+            Cow::Borrowed(std::str::from_utf8(json).ok()?)
+        };
         let rules = self.rules;
         self.put_text(place, &rules.secrets.mark.of(plain.as_bytes()))
     }
@@ -192,7 +196,7 @@ impl<'r, 'a, 'o> Walk<'r, 'a, 'o> {
             b'-' | b'0'..=b'9' => {
                 let place = self.spanned(Self::skip)?;
                 let number = std::str::from_utf8(self.text.get(place.clone())?).ok()?;
-                match self.rules.secrets.hide(number) {
+                match self.rules.secrets.hide_number(number) {
                     Some(other) => self.put_text(place, &other),
                     None => Some(()),
                 }

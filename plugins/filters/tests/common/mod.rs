@@ -1,4 +1,6 @@
 //! Filters as configurations make them, and messages to ask them about.
+// Not every test needs all of it.
+#![allow(dead_code)]
 
 use metlog_message::wire::Limits;
 use metlog_message::{Message, head, wire};

@@ -66,6 +66,13 @@ impl Activity {
         }
     }
 
+    /// Bytes of its texts.
+    pub fn size(&self) -> usize {
+        let texts =
+            [&self.node, &self.experiment, &self.action, &self.workflow, &self.name, &self.author, &self.status];
+        self.places.iter().chain(texts).flatten().map(String::len).sum()
+    }
+
     /// What is set up or taken down by it: its workcell, its manager, or what its data names.
     pub fn place(&self) -> Option<&str> {
         self.places.iter().flatten().next().map(String::as_str)

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::zone::{Period, Zone};
 use metlog_message::wire::read_value;
 use metlog_message::{Timestamp, Value};
+use proptest::prelude::*;
 
 const BENCH: &str = "01ARZ3NDEKTSV4RRFFQ69GBENC";
 const LAB: &str = "01ARZ3NDEKTSV4RRFFQ69G00AB";
@@ -441,6 +442,13 @@ fn too_much_is_refused_in_words() {
     let many = Activities::new(range("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z"), starts, Vec::new());
     let told = sessions::report(&many).expect_err("too many sessions");
     assert_eq!(told, "more than 2000 sessions in that range; ask for a shorter one");
+    // Never stopped and each its own, so that each looks at all that comes after it: 1500 × 20000.
+    let starts = (0..1500).map(|lab| activity("lab_start", "10:00", "", &format!("\"workcell_id\":{lab}")));
+    let one = action("11:00", ARM, "a", "running");
+    let crowd = starts.chain(std::iter::repeat_n(one, 20_000)).collect();
+    let crowd = Activities::new(range("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z"), crowd, Vec::new());
+    let told = sessions::report(&crowd).expect_err("too much to look at");
+    assert_eq!(told, "too many sessions at the same time in that range; ask for a shorter one");
 }
 
 #[test]
@@ -455,4 +463,69 @@ fn a_range_is_what_was_asked_for_or_all_there_is() {
     assert_eq!(text(range(None, None)), "2026-01-31T23:59:00+00:00 2026-02-02T00:01:00+00:00");
     let empty = Range::of::<()>(None, None, || Ok(None)).expect("a range");
     assert!((empty.hours() - 24.0).abs() < 0.01);
+}
+
+/// Anything at any minute of a week in which Chicago's clocks go on.
+fn weeks() -> impl Strategy<Value = Activities> {
+    let kinds = proptest::sample::select(sessions::KINDS);
+    let one = (kinds, 0i64..=167 * 60, 0u8..4, proptest::sample::select(vec!["running", "completed", "failed", "x"]));
+    proptest::collection::vec(one, 0..60).prop_map(|events| {
+        let start = at("2026-03-05T06:00:00Z");
+        let events = events.into_iter().map(|(kind, minute, id, status)| {
+            let time = Timestamp::from_unix_seconds(start.unix_seconds() + minute * 60);
+            let ids = ["a", "b", "c", "d"].map(Some);
+            let id = ids.get(usize::from(id)).copied().flatten().map(str::to_owned);
+            let place = if kind.starts_with("lab") || kind.starts_with("workcell") { id.clone() } else { None };
+            Activity {
+                at: time,
+                kind,
+                places: [None, None, place],
+                node: if kind.starts_with("node") || kind.starts_with("action") {
+                    Some(format!("n{id:?}"))
+                } else {
+                    None
+                },
+                experiment: id.clone(),
+                action: id.clone(),
+                workflow: id,
+                status: Some(status.to_owned()),
+                ..Activity::default()
+            }
+        });
+        Activities::new(Range { start, end: at("2026-03-12T05:00:00Z") }, events.collect(), Vec::new())
+    })
+}
+
+proptest! {
+    #[test]
+    fn periods_are_all_of_the_sessions(
+        activities in weeks(),
+        period in proptest::sample::select(vec![Period::Hour, Period::Day, Period::Week, Period::Month]),
+        zone in proptest::sample::select(vec!["UTC", "America/Chicago", "Asia/Kathmandu", "Pacific/Chatham"]),
+    ) {
+        let sessions = sessions::sessions(&activities).expect("few");
+        let buckets = periods::buckets(&activities, &sessions, &cut(period, zone)).expect("few");
+        prop_assert!(buckets.windows(2).all(|two| two[0].range.end == two[1].range.start), "no gap and no overlap");
+        prop_assert_eq!(buckets.first().map(|one| one.range.start), Some(activities.range.start));
+        prop_assert_eq!(buckets.last().map(|one| one.range.end), Some(activities.range.end));
+        let same = |one: f64, other: f64| (one - other).abs() < 1e-6 * other.abs().max(1.0);
+        let lasting: f64 = sessions.iter().map(|session| session.range.hours()).sum();
+        prop_assert!(same(buckets.iter().map(|one| one.runtime).sum(), lasting));
+        // A session of no length has no share to give.
+        let long = sessions.iter().filter(|session| session.range.hours() > 0.0);
+        let active: f64 = long.clone().map(|session| session.active as f64 / 3.6e12).sum();
+        prop_assert!(same(buckets.iter().map(|one| one.active).sum(), active));
+        let busy: f64 = long.flat_map(|session| &session.nodes).map(|node| node.busy as f64 / 3.6e12).sum();
+        prop_assert!(same(buckets.iter().flat_map(|one| one.nodes.values()).map(|(_, busy)| busy).sum(), busy));
+        let begun = activities.events.iter().filter(|event| event.kind == "experiment_start");
+        let begun: std::collections::HashSet<_> = begun.filter_map(|event| event.experiment.as_ref()).collect();
+        prop_assert_eq!(buckets.iter().map(|one| one.experiments).sum::<usize>(), begun.len());
+        for session in &sessions {
+            prop_assert!((0.0..=100.0).contains(&session.percent()));
+        }
+        let report = periods::report(&activities, &cut(period, zone)).expect("few");
+        prop_assert!(csv::periods(&report).lines().count() > buckets.len());
+        let users = users::report(&activities);
+        prop_assert!(csv::users(&users).starts_with("=== DETAILED"));
+    }
 }

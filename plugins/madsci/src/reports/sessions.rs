@@ -31,6 +31,15 @@ const SESSIONS: usize = 2000;
 /// Nodes of all sessions together.
 const NODES: usize = 20_000;
 
+/// Events that all sessions together look at, those in several as often: about two seconds of work, which nothing stops.
+const LOOKS: usize = 20_000_000;
+
+/// How an action says that it runs.
+const BEGUN: [&str; 3] = ["running", "started", "in_progress"];
+
+/// And that it does no more.
+const ENDED: [&str; 5] = ["completed", "failed", "cancelled", "finished", "succeeded"];
+
 /// One session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
@@ -104,6 +113,7 @@ pub fn sessions(activities: &Activities) -> Result<Vec<Session>, String> {
         }
     }
     let mut sessions = Vec::with_capacity(starts.len().max(1));
+    let mut looks = 0;
     for start in starts {
         let id = start.place().map_or_else(|| format!("system_{}", start.at.unix_seconds()), str::to_owned);
         let after = |times: &HashMap<&str, Vec<Timestamp>>| {
@@ -114,7 +124,12 @@ pub fn sessions(activities: &Activities) -> Result<Vec<Session>, String> {
         let kind = if start.kind == "lab_start" { "lab" } else { "workcell" };
         let made_up = || format!("{} {}", if kind == "lab" { "Lab" } else { "Workcell" }, tail(&id));
         let name = start.name.clone().unwrap_or_else(made_up);
-        sessions.push(session(activities, kind, id, name, Range { start: start.at, end }));
+        let range = Range { start: start.at, end };
+        looks += activities.inside(range).len();
+        if looks > LOOKS {
+            return Err("too many sessions at the same time in that range; ask for a shorter one".to_owned());
+        }
+        sessions.push(session(activities, kind, id, name, range));
     }
     if sessions.is_empty() {
         let id = format!("analysis_{}", activities.range.start.unix_seconds());
@@ -190,17 +205,11 @@ fn node(id: &str, events: &[&Activity], range: Range) -> Node {
             }
             "action_status_change" => {
                 let Some(action) = event.action.as_deref() else { continue };
-                match status {
-                    "running" | "started" | "in_progress" => {
-                        actions.insert(action);
-                        busy_since = busy_since.or(Some(event.at));
-                    }
-                    "completed" | "failed" | "cancelled" | "finished" | "succeeded" => {
-                        if actions.remove(action) && actions.is_empty() {
-                            at_work.extend(busy_since.take().map(|since| (since, event.at)));
-                        }
-                    }
-                    _ => {}
+                if BEGUN.contains(&status) {
+                    actions.insert(action);
+                    busy_since = busy_since.or(Some(event.at));
+                } else if ENDED.contains(&status) && actions.remove(action) && actions.is_empty() {
+                    at_work.extend(busy_since.take().map(|since| (since, event.at)));
                 }
             }
             _ => {}

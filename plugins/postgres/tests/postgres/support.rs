@@ -98,3 +98,16 @@ pub fn at(text: &str) -> Message {
     message.timestamp = moment(text);
     message
 }
+
+/// The month so many months before this one, such as `2026-11`: which months have partitions depends on the clock.
+pub fn month(back: i64) -> String {
+    let now = Timestamp::now().to_string();
+    let number = |from: usize, to: usize| now[from..to].parse::<i64>().expect("a number");
+    let count = number(0, 4) * 12 + number(5, 7) - 1 - back;
+    format!("{:04}-{:02}", count / 12, count % 12 + 1)
+}
+
+/// The partition of a month.
+pub fn partition(month: &str) -> String {
+    format!("metlog_messages_p{}", month.replace('-', "_"))
+}

@@ -1,5 +1,5 @@
-//! The rows that nearly all loggers write: an object of texts and plain numbers, with nothing to look twice at. Their
-//! values go into the message as they are written, without being read.
+//! The rows that nearly all loggers write: an object of some values with nothing to look twice at. They go into the
+//! message as they are written, without being read.
 //!
 //! It says yes only where it knows that reading would give the same; everything else is left to the reader.
 
@@ -17,6 +17,12 @@ const MOST: usize = 32;
 /// Longer names are for the reader to refuse.
 const NAME: usize = 120;
 
+/// Names in an object inside, for the same reason.
+const INSIDE: usize = 16;
+
+/// Levels of objects and lists inside, and values in a row: far from what is refused.
+const LEVEL: (usize, usize) = (16, 4096);
+
 /// Writes messages of flat rows.
 #[derive(Debug, Default)]
 pub struct Flat {
@@ -31,6 +37,11 @@ impl Flat {
 
     fn try_write(&mut self, row: &[u8], arguments: &Arguments, now: Timestamp, out: &mut Vec<u8>) -> Option<()> {
         let mut pairs = Pairs::read(row)?;
+        // A name with a dot may be meant for what is inside.
+        let dotted = |names: &[String]| names.iter().any(|name| name.contains('.'));
+        if pairs.nested && (dotted(&arguments.time) || dotted(&arguments.text)) {
+            return None;
+        }
         let time = match arguments.time.iter().find_map(|name| pairs.take(name).filter(|time| *time != b"null")) {
             None => now,
             Some(time) => match of_text(plain(time).or_else(|| std::str::from_utf8(time).ok())?) {
@@ -110,6 +121,8 @@ fn is_integer(value: &[u8]) -> Option<bool> {
 struct Pairs<'a> {
     all: [(&'a [u8], &'a [u8]); MOST],
     length: usize,
+    /// Whether there is an object or a list among the values.
+    nested: bool,
 }
 
 impl<'a> Pairs<'a> {
@@ -118,18 +131,16 @@ impl<'a> Pairs<'a> {
         if row.iter().any(|byte| *byte < b' ') || std::str::from_utf8(row).is_err() {
             return None;
         }
-        let mut pairs = Pairs { all: [(&[], &[]); MOST], length: 0 };
+        let mut pairs = Pairs { all: [(&[], &[]); MOST], length: 0, nested: false };
+        let mut values = LEVEL.1;
         let mut marks = [0_u64; MOST];
         let mut rest = blanks(row).strip_prefix(b"{")?;
         loop {
             let name = text(&mut rest)?;
             let name = name.get(1..name.len() - 1).filter(|name| !name.is_empty() && name.len() <= NAME)?;
             rest = blanks(blanks(rest).strip_prefix(b":")?);
-            let value = match rest.first()? {
-                b'"' => text(&mut rest)?,
-                b'-' | b'0'..=b'9' => number(&mut rest)?,
-                _ => word(&mut rest)?,
-            };
+            pairs.nested |= matches!(rest.first(), Some(b'{' | b'['));
+            let value = value(&mut rest, LEVEL.0, &mut values)?;
             let mark = mark(name);
             let known = marks.get(..pairs.length)?.iter().zip(&pairs.all);
             if name.contains(&b'\\') || known.into_iter().any(|(other, pair)| *other == mark && pair.0 == name) {
@@ -149,7 +160,8 @@ impl<'a> Pairs<'a> {
 
     /// As our sender writes it, with nothing put aside.
     fn of_sender(&mut self, text: &'a [u8]) -> Option<Said<'a>> {
-        if ["env_version", "envelope", "fields", "long_names"].iter().any(|name| self.get(name).is_some()) {
+        let aside = ["env_version", "envelope", "fields", "long_names"].iter().any(|name| self.get(name).is_some());
+        if aside || self.get("payload").is_some_and(|payload| payload.starts_with(b"{")) {
             return None;
         }
         let kind = self.take_text("type").filter(|kind| plain(kind).is_some())?;
@@ -169,16 +181,17 @@ impl<'a> Pairs<'a> {
             (Some(client), Some(seq)) if client.first() == Some(&b'"') && is_integer(seq)? => Some((client, seq)),
             _ => return None,
         };
-        // The only escape by which a text could be the type all the same.
-        if text.windows(2).any(|pair| pair == b"\\/") {
+        // Escapes by which a text could be the type all the same.
+        if text.windows(2).any(|pair| pair == b"\\/" || pair == b"\\u") {
             return None;
         }
         Some(Said { kind, severity, payload: if text == kind { b"\"\"" } else { text }, pid, origin })
     }
 
     fn foreign(&mut self, text: &'a [u8]) -> Option<Said<'a>> {
-        // These need a look at their values.
-        if LEVELS.iter().skip(1).any(|name| self.get(name).is_some()) {
+        // These need a look at their values; the last of them may be inside `log`.
+        let inside = self.nested && self.get("log").is_some();
+        if inside || LEVELS.iter().skip(1).any(|name| self.get(name).is_some()) {
             return None;
         }
         let mut severity = Severity::default();
@@ -237,7 +250,70 @@ fn blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// A text in its quotes, whose escapes are those of one letter.
+/// Any value, of so many levels, of so many that may still come.
+fn value<'a>(rest: &mut &'a [u8], levels: usize, values: &mut usize) -> Option<&'a [u8]> {
+    let all = *rest;
+    *values = values.checked_sub(1)?;
+    match all.first()? {
+        b'"' => text(rest),
+        b'-' | b'0'..=b'9' => number(rest),
+        open @ (b'{' | b'[') => {
+            inside(rest, *open, levels.checked_sub(1)?, values)?;
+            all.get(..all.len() - rest.len())
+        }
+        _ => word(rest),
+    }
+}
+
+/// Goes behind an object or a list.
+fn inside(rest: &mut &[u8], open: u8, levels: usize, values: &mut usize) -> Option<()> {
+    let close = open + 2;
+    *rest = blanks(rest.get(1..)?);
+    if let Some(after) = rest.strip_prefix(&[close]) {
+        *rest = after;
+        return Some(());
+    }
+    let (mut names, mut length) = ([[].as_slice(); INSIDE], 0);
+    loop {
+        if open == b'{' {
+            let name = text(rest)?;
+            if name.len() > NAME || name.contains(&b'\\') || names.get(..length)?.contains(&name) {
+                return None;
+            }
+            *names.get_mut(length)? = name;
+            length += 1;
+            *rest = blanks(rest).strip_prefix(b":")?;
+        }
+        *rest = blanks(rest);
+        value(rest, levels, values)?;
+        let (next, after) = blanks(rest).split_first()?;
+        *rest = after;
+        match *next {
+            b',' => {}
+            next if next == close => return Some(()),
+            _ => return None,
+        }
+    }
+}
+
+/// How long an escape is, of one letter, of a number, or of the two halves of a pair.
+fn escape(text: &[u8]) -> Option<usize> {
+    let code = |text: &[u8]| {
+        let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+        digits.iter().try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))
+    };
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => match code(text)? {
+            0xd800..0xdc00 => code(text.get(6..)?).filter(|low| (0xdc00..0xe000).contains(low)).map(|_| 12),
+            0xdc00..0xe000 => None,
+            _ => Some(6),
+        },
+        _ => None,
+    }
+}
+
+/// A text in its quotes.
 fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     *rest = blanks(rest);
     let all = *rest;
@@ -250,8 +326,7 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
             *rest = after;
             return Some(text);
         }
-        matches!(all.get(at + 1)?, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't').then_some(())?;
-        at += 2;
+        at += escape(all.get(at..)?)?;
     }
 }
 
@@ -329,10 +404,13 @@ mod tests {
             r#"{"t":0,"m":5,"level":"SUCCESS","logger":5,"hostname":null,"process":"p"}"#,
             r#"{"m":"x","pid":0,"process_name":"p"}"#,
             r#"{"m":"x","pid":1.5}"#,
+            r#"{"m":"\u0041\u0000\ud83E\uDD80\"","a":{"b":"\u00e4"}}"#,
             r#"{"t":"5","m":"x","type":"c","severity":3,"level":"error","hostname":"h","pid":7,"metlog_client":"c","metlog_seq":9,"a":1}"#,
             r#"{"m":"c","type":"c","severity":7,"level":"trace","process":1}"#,
             r#"{"m":"x","level":"trace","a.b":"c","type":"t","big":123456789012345678901234567890}"#,
             r#"{"m":"x","t":null,"abcdefgh1":1,"abcdefgh2":2}"#,
+            r#"{"m":[1, {"a":null}],"a":{ } ,"b":[ ],"c" : { "d" : [ { "d" : "}]" } , -1 ] , "":true },"process":{"pid":1}}"#,
+            r#"{"m":"x","severity":3,"type":"t","a":{"b":{"c":[1,"2"]}},"payload":[1],"logger":[1]}"#,
         ] {
             assert_eq!(written(row), Some(read(row)), "{row}");
         }
@@ -353,15 +431,28 @@ mod tests {
             r#"{"m":"x"}}"#,
             r#"{"m":"x"} 5"#,
             r#"{"m":"x",}"#,
-            r#"{"m":"x","a":[1]}"#,
-            r#"{"m":"x","a":{}}"#,
+            r#"{"m":"x","a":[1}"#,
+            r#"{"m":"x","a":[1,]}"#,
+            r#"{"m":"x","a":{"b":1,"b":2}}"#,
+            r#"{"m":"x","a":{"b" 1}}"#,
+            r#"{"m":"x","a":{"b":"\u+041"}}"#,
+            r#"{"m":"x","a":{"\n":1}}"#,
+            r#"{"m":"x","log":{"level":"error"}}"#,
+            r#"{"m":"x","severity":3,"type":"t","payload":{"a":1}}"#,
+            &format!("{{\"m\":\"x\",\"a\":{}1{}}}", "[".repeat(17), "]".repeat(17)),
+            &format!("{{\"m\":\"x\",\"a\":[{}1]}}", "1,".repeat(4096)),
             r#"{"m":"x","a":1,"a":2}"#,
             r#"{"m":"x","a":1e5}"#,
             r#"{"m":"x","a":01}"#,
             r#"{"m":"x","a":1.}"#,
             r#"{"m":"x","a":-}"#,
             r#"{"m":"x","a":NaN}"#,
-            r#"{"m":"x","a":"\u0041"}"#,
+            r#"{"m":"x","a":"\u00g1"}"#,
+            r#"{"m":"x","a":"\u12"}"#,
+            r#"{"m":"x","a":"\ud83e"}"#,
+            r#"{"m":"x","a":"\ud83e\u0041"}"#,
+            r#"{"m":"x","a":"\udd80"}"#,
+            r#"{"m":"x","level":"\u0041"}"#,
             r#"{"m":"x","a":"\q"}"#,
             r#"{"m":"x","\n":1}"#,
             "{\"m\":\"x\ty\"}",
@@ -399,16 +490,17 @@ mod tests {
             names in prop::sample::subsequence(
                 vec![
                     "t", "_msg", "level", "logger", "hostname", "process", "pid", "a", "b", "", "log.level",
-                    "metlog_client", "metlog_seq", "payload", "fields",
+                    "metlog_client", "metlog_seq", "payload", "log", "fields",
                 ],
                 0..5,
             ).prop_shuffle(),
             values in prop::collection::vec(
                 prop_oneof![
-                    r#""([ -~]|\\[n"u])*""#,
+                    r#""([ -~]|\\[n"u/]|\\u([0de][089][a-c0]3){1,2})*""#,
                     "-?[0-9]{1,20}(\\.[0-9]{0,9})?(e5)?",
                     "[0-9]",
-                    "null|true|false|[{][}]|tru|\"INFO\"|\"error\"|\"1790000000\"|NaN",
+                    r#"\{("b":1)?\}|\[(1,? ?){0,2}\]|\{"level":("error"|\[\])(,"[bl]":0)?\}|\{"level":1,"level":2\}"#,
+                    "null|true|false|tru|\"INFO\"|\"error\"|\"1790000000\"|NaN",
                 ],
                 5,
             ),

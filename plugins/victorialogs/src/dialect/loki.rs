@@ -84,12 +84,17 @@ fn json_entry(part: &[u8], labels: &Fields, desk: &mut Desk<'_>) {
 
 /// A body of protobuf: `PushRequest`.
 pub fn protobuf(body: &[u8], desk: &mut Desk<'_>) {
+    let mut any = body.is_empty();
     for field in Proto(body) {
+        any |= !matches!(field, Ok((1, Field::Number(_)) | (2.., _)));
         match field {
             Ok((1, Field::Bytes(stream))) => proto_stream(stream, desk),
             Ok(_) => {}
             Err(broken) => desk.refuse(broken, Reason::Truncated, "the protobuf breaks off, or is none"),
         }
+    }
+    if !any {
+        desk.refuse(body, Reason::Malformed, "the protobuf has no streams");
     }
 }
 

@@ -80,6 +80,11 @@ impl Guard {
         Guard { rule: Rule { bounds, dialect, keyless }, others: Arc::default() }
     }
 
+    /// The limits and counters of the server whose routes these are, for those that read bodies.
+    pub fn bounds(&self) -> Arc<Bounds> {
+        self.rule.bounds.clone()
+    }
+
     /// These routes, for keys that may read.
     pub fn for_reading(&self, routes: Router) -> Router {
         self.before(Need::Scope(Scope::Read), routes)

@@ -1,35 +1,31 @@
 //! Messages as CSV: for spreadsheets, which take what begins with `=` for a formula unless something stands before it.
 
 use metlog_message::Value;
-use metlog_message::wire::{self, Limits};
+use metlog_query::Path;
 use metlog_query::store::Row;
+use metlog_query::view::document;
 
 /// The columns if none are asked for.
-const USUAL: &str = "timestamp,severity,type,logger,payload,fields";
+pub(super) const USUAL: [&str; 6] = ["timestamp", "severity", "type", "logger", "payload", "fields"];
 
-/// Names such as `timestamp`, `fields.user` and `position`, which is the message's place in the store.
-pub(super) fn columns(names: &str) -> Result<Vec<String>, String> {
-    let names = if names.trim().is_empty() { USUAL } else { names };
-    let column = |name: &str| {
-        let right = name.split('.').all(|part| !part.is_empty());
-        right.then(|| name.to_owned()).ok_or_else(|| format!("`columns`: `{name}` is no path such as `fields.user`"))
-    };
-    names.split(',').map(str::trim).map(column).collect()
-}
+/// Columns of one file.
+pub(super) const MOST: usize = 256;
+
+/// What a spreadsheet may calculate, in the wide forms of some languages too.
+const FORMULAS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// The first line.
-pub(super) fn head(columns: &[String], out: &mut Vec<u8>) {
-    line(columns.iter().cloned(), out);
+pub(super) fn head(columns: &[Path], out: &mut Vec<u8>) {
+    line(columns.iter().map(|column| column.as_str().to_owned()), out);
 }
 
 /// One message.
-pub(super) fn row(columns: &[String], row: &Row<'_>, out: &mut Vec<u8>) {
-    let document = wire::read_value_within(row.raw, &Limits::NONE).unwrap_or(Value::Null);
-    let cell = |column: &String| match column.as_str() {
+pub(super) fn row(columns: &[Path], row: &Row<'_>, out: &mut Vec<u8>) {
+    let document = document(row);
+    let cell = |column: &Path| match column.as_str() {
         "position" => row.position.to_string(),
         // As it was understood, whatever the message wrote.
         "timestamp" => row.timestamp.to_string(),
-        "severity" => row.severity.to_string(),
         path => text(document.as_map().and_then(|document| document.at(path))),
     };
     line(columns.iter().map(cell), out);
@@ -52,10 +48,11 @@ fn line(cells: impl Iterator<Item = String>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// RFC 4180, with an apostrophe before what a spreadsheet would calculate. Numbers stay numbers.
+/// RFC 4180, with an apostrophe before what a spreadsheet would calculate. Numbers stay numbers. Semicolons stand in
+/// quotes as well, since some spreadsheets cut there.
 fn quoted(cell: &str, out: &mut Vec<u8>) {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
-    let special = cell.contains([',', '"', '\n', '\r']);
+    let formula = cell.starts_with(FORMULAS) && !cell.parse::<f64>().is_ok_and(f64::is_finite);
+    let special = cell.contains([',', ';', '"', '\n', '\r', '\t']);
     if special {
         out.push(b'"');
     }
@@ -83,7 +80,13 @@ mod tests {
             ("=1+1", "'=1+1"),
             ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
             ("@SUM(A1,A2)", "\"'@SUM(A1,A2)\""),
+            ("\t=1", "\"'\t=1\""),
+            ("\n=1", "\"'\n=1\""),
+            ("＝1+1", "'＝1+1"),
+            ("a;=1+1", "\"a;=1+1\""),
+            ("-inf", "'-inf"),
             ("-5.5", "-5.5"),
+            ("+1e3", "+1e3"),
             ("a \"word\", and\nmore", "\"a \"\"word\"\", and\nmore\""),
             ("plain", "plain"),
         ] {

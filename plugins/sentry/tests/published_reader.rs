@@ -1,0 +1,52 @@
+//! Envelopes as Sentry's own software in Python reads them.
+
+mod support;
+
+use metlog_message::Severity;
+use metlog_testkit::python;
+use serde_json::Value;
+use std::process::Command;
+use support::{envelope, event, fine, message, to, write};
+
+const READER: &str = r#"
+import json, sys
+from sentry_sdk.envelope import Envelope
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        envelope = Envelope.deserialize(file.read())
+    (item,) = envelope.items
+    assert item.type == "event" and item.data_category == "error", item
+    print(json.dumps({"headers": envelope.headers, "event": envelope.get_event()}))
+"#;
+
+#[test]
+fn python_reads_what_we_mean() {
+    let peer = fine();
+    let mut endpoint = to(&peer, "tags = ['tag']");
+    let huge = "\0\"\\日\u{1b}\n{}".repeat(50_000);
+    let all = [
+        message(1, Severity::Informational, "before\n{\"type\":\"event\"}"),
+        message(2, Severity::Error, "plain\n{}\n").field("tag", "täg"),
+        message(3, Severity::Alert, "a\nb\nCaused by: c\nStack:\n   0: shop::f\n             at src/f.rs:1:2\n"),
+        message(4, Severity::Error, "t\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\nE: x"),
+        message(5, Severity::Error, &huge).field("huge", huge.as_str()),
+    ];
+    assert_eq!(write(&mut *endpoint, 1, &all), Ok(()));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("envelopes");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let requests = peer.requests();
+    assert_eq!(requests.len(), 4);
+    let files: Vec<_> = (0..requests.len()).map(|at| folder.join(format!("{at}.envelope"))).collect();
+    for (file, request) in files.iter().zip(&requests) {
+        std::fs::write(file, envelope(request)).expect("written");
+    }
+    let output = Command::new(python(&["sentry-sdk==2.75.0"])).args(["-c", READER]).args(&files).output();
+    let output = output.expect("Python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: Vec<Value> =
+        output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(read.len(), requests.len());
+    for (read, request) in read.iter().zip(&requests) {
+        assert_eq!(read["event"], event(request));
+    }
+}
