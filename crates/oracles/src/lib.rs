@@ -9,6 +9,7 @@ mod field;
 mod http;
 mod paths;
 mod place;
+mod query;
 mod settings;
 mod spool;
 mod statsd;
@@ -21,6 +22,7 @@ pub use deadletters::dead_letter;
 pub use field::field_path;
 pub use http::{http_body, http_pieces};
 pub use paths::file_path;
+pub use query::{query_box, selector};
 pub use settings::{settings_ini, settings_toml};
 pub use spool::spool;
 pub use statsd::statsd;
@@ -33,7 +35,7 @@ pub use zmtp::zmtp;
 pub type Oracle = fn(&[u8]);
 
 /// All of them. The name is that of the function, of the folder in `corpus/`, and of the target in `fuzz/`.
-pub const ALL: [(&str, Oracle); 15] = [
+pub const ALL: [(&str, Oracle); 17] = [
     ("dead_letter", dead_letter),
     ("field_path", field_path),
     ("file_path", file_path),
@@ -41,6 +43,8 @@ pub const ALL: [(&str, Oracle); 15] = [
     ("http_body", http_body),
     ("http_pieces", http_pieces),
     ("message", message),
+    ("query_box", query_box),
+    ("selector", selector),
     ("settings_ini", settings_ini),
     ("settings_toml", settings_toml),
     ("splitter", splitter),

@@ -159,6 +159,8 @@ replays! {
     http_body: 5_000
     http_pieces: 20_000
     message: 20_000
+    query_box: 20_000
+    selector: 20_000
     settings_ini: 20_000
     settings_toml: 8_000
     splitter: 20_000

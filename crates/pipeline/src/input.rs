@@ -129,14 +129,8 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 6] = [
-        Reason::Malformed,
-        Reason::TooLarge,
-        Reason::Truncated,
-        Reason::SpoolFull,
-        Reason::Quota,
-        Reason::Filtered,
-    ];
+    pub const ALL: [Reason; 6] =
+        [Reason::Malformed, Reason::TooLarge, Reason::Truncated, Reason::SpoolFull, Reason::Quota, Reason::Filtered];
 
     /// The label in metrics.
     pub const fn name(self) -> &'static str {

@@ -187,7 +187,7 @@ pub fn tally(store: &dyn Store, expr: &Expr, wanted: &Wanted, deadline: Instant)
 fn range(store: &dyn Store, expr: &Expr) -> Result<(Timestamp, Timestamp), Trouble> {
     let narrow = expr.narrow();
     let next = |moment: Timestamp| Timestamp::from_nanos(moment.nanos().saturating_add(1));
-    let second = |moment: Timestamp| moment.nanos() - moment.nanos().rem_euclid(SECOND);
+    let second = |moment: Timestamp| moment.nanos().saturating_sub(moment.nanos().rem_euclid(SECOND));
     let (since, until) = match (narrow.since, narrow.until) {
         (Some(since), Some(until)) => (since, until),
         (Some(since), None) => (since, Timestamp::now()),

@@ -69,6 +69,25 @@ fn counts_over_time_lie_in_buckets_of_equal_width() {
 }
 
 #[test]
+fn a_single_message_lies_within_a_second() {
+    let mut single = message("t", 7);
+    single.timestamp = Timestamp::from_nanos(at(7).nanos() + 250_000_000);
+    let wanted = Wanted { buckets: 4, top: 1, ..Wanted::default() };
+    let over = count(&keep([single]), &Expr::EVERYTHING, &wanted).over;
+    assert_eq!((over.since, over.until, over.width), (at(7), at(8), SECOND / 4));
+    assert_eq!(over.series.first().map(|series| series.counts.as_slice()), Some(&[0, 1, 0, 0][..]));
+    // What a query says is not rounded.
+    let query = language::parse("until:2026-11-20T10:00:07.5Z", at(0)).unwrap();
+    let over = count(&keep([message("t", 7)]), &query, &wanted).over;
+    assert_eq!((over.since, over.until.nanos()), (at(7), at(7).nanos() + 500_000_000));
+    for moment in [i64::MIN, i64::MAX] {
+        let mut far = message("t", 0);
+        far.timestamp = Timestamp::from_nanos(moment);
+        assert_eq!(count(&keep([far]), &Expr::EVERYTHING, &wanted).matched, 1);
+    }
+}
+
+#[test]
 fn names_beyond_the_limit_are_others() {
     let store = keep((0..1500).map(|number| message(&format!("t{number}"), number)));
     let path = Path::new("type").unwrap();

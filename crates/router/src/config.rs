@@ -198,6 +198,16 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     if endpoints.is_empty() {
         warnings.push("no endpoints are configured: whatever comes in is counted and dropped".to_owned());
     }
+    let combined = filters.iter().flat_map(|filter| match &filter.what {
+        FilterKind::Plugin(..) => &[],
+        FilterKind::Any(of) | FilterKind::All(of) | FilterKind::Not(of) => of.as_slice(),
+    });
+    let asked_for: BTreeSet<usize> =
+        endpoints.iter().flat_map(|endpoint| &endpoint.filters).chain(&edits).chain(combined).copied().collect();
+    let unused = filters.iter().enumerate().filter(|(at, _)| !asked_for.contains(at));
+    warnings.extend(unused.map(|(_, filter)| {
+        format!("filter {}: nobody asks it; an endpoint's `filters` or `router.edit` would", filter.name)
+    }));
     problems.sort();
     let keyless =
         inputs.iter().filter(|input| matches!(&input.what, InputKind::Http(http) if !http.keyless.is_empty()));

@@ -23,14 +23,14 @@ pub struct Editor {
     said: Mutex<Option<Instant>>,
 }
 
-/// An editor that was turned down.
+/// A message that was turned down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
     /// By this one.
     pub editor: String,
     /// What it is counted under.
     pub reason: Reason,
-    /// What it is told.
+    /// For people.
     pub why: String,
 }
 
@@ -51,10 +51,11 @@ impl Edits {
 
     /// For one connection.
     pub fn hand(&self) -> Hand {
-        let own = |editor: &Arc<Editor>| {
-            (editor.clone(), if editor.divides { editor.ask(|filter| filter.another()) } else { None })
+        let seat = |editor: &Arc<Editor>| Seat {
+            own: if editor.divides { editor.ask(|filter| filter.another()) } else { None },
+            editor: editor.clone(),
         };
-        Hand { editors: self.0.iter().map(own).collect(), spare: Vec::new() }
+        Hand { seats: self.0.iter().map(seat).collect(), spare: Vec::new() }
     }
 }
 
@@ -77,8 +78,28 @@ impl Editor {
 
 /// One connection's way past the editors.
 pub struct Hand {
-    editors: Vec<(Arc<Editor>, Option<Box<dyn Filter>>)>,
+    seats: Vec<Seat>,
     spare: Vec<u8>,
+}
+
+/// An editor, as one connection asks it.
+struct Seat {
+    editor: Arc<Editor>,
+    /// One for this connection alone.
+    own: Option<Box<dyn Filter>>,
+}
+
+impl Seat {
+    fn ask<T>(&mut self, ask: impl FnOnce(&mut dyn Filter) -> T) -> T {
+        match &mut self.own {
+            Some(own) => ask(&mut **own),
+            None => self.editor.ask(ask),
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.editor.name
+    }
 }
 
 /// What an editor did to a message, for `explain`.
@@ -104,18 +125,14 @@ impl Hand {
     ) -> Result<bool, Dropped> {
         out.clear();
         let mut changed = false;
-        for (editor, own) in &mut self.editors {
-            let mut ask = |event: &Event<'_>, spare: &mut Vec<u8>| match own {
-                Some(own) => own.edit(event, spare),
-                None => editor.ask(|filter| filter.edit(event, spare)),
-            };
+        for seat in &mut self.seats {
             self.spare.clear();
             let edit = if changed {
                 // Scanned when it was made.
-                let Ok(head) = head::scan(out, limits) else { return Err(beyond(editor)) };
-                ask(&Event { head: &head, raw: out }, &mut self.spare)
+                let Ok(head) = head::scan(out, limits) else { return Err(beyond(seat.name())) };
+                seat.ask(|filter| filter.edit(&Event { head: &head, raw: out }, &mut self.spare))
             } else {
-                ask(&Event { head, raw: message }, &mut self.spare)
+                seat.ask(|filter| filter.edit(&Event { head, raw: message }, &mut self.spare))
             };
             let changes = match edit {
                 Edit::Keep => false,
@@ -123,17 +140,17 @@ impl Hand {
                     std::mem::swap(out, &mut self.spare);
                     // What is not strictly right, or larger than a message may be, cannot go on; the old one must not.
                     if head::scan(out, limits).is_err() {
-                        return Err(beyond(editor));
+                        return Err(beyond(seat.name()));
                     }
                     changed = true;
                     true
                 }
                 Edit::Drop { reason, why } => {
-                    let why = format!("{why} (`{}`)", editor.name);
-                    return Err(Dropped { editor: editor.name.clone(), reason, why });
+                    let editor = seat.name().to_owned();
+                    return Err(Dropped { why: format!("{why} (`{editor}`)"), editor, reason });
                 }
             };
-            each(Step { editor: &editor.name, changed: changes });
+            each(Step { editor: seat.name(), changed: changes });
         }
         Ok(changed)
     }
@@ -141,13 +158,9 @@ impl Hand {
     /// Bytes that are no message, without what must not be kept; `None` if there is nothing of that in them.
     pub fn blot(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut left: Option<Vec<u8>> = None;
-        for (editor, own) in &mut self.editors {
+        for seat in &mut self.seats {
             let mut out = Vec::new();
-            let bytes = left.as_deref().unwrap_or(bytes);
-            let found = match own {
-                Some(own) => own.blot(bytes, &mut out),
-                None => editor.ask(|filter| filter.blot(bytes, &mut out)),
-            };
+            let found = seat.ask(|filter| filter.blot(left.as_deref().unwrap_or(bytes), &mut out));
             if found {
                 left = Some(out);
             }
@@ -157,8 +170,8 @@ impl Hand {
 
     /// Says what was turned down, the first time in a minute.
     pub fn say(&self, from: &str, dropped: &Dropped) {
-        if let Some((editor, _)) = self.editors.iter().find(|(editor, _)| editor.name == dropped.editor) {
-            editor.say(from, &dropped.why);
+        if let Some(seat) = self.seats.iter().find(|seat| seat.name() == dropped.editor) {
+            seat.editor.say(from, &dropped.why);
         }
     }
 
@@ -168,7 +181,7 @@ impl Hand {
     }
 }
 
-fn beyond(editor: &Editor) -> Dropped {
-    let why = format!("beyond the limits once it is edited (`{}`)", editor.name);
-    Dropped { editor: editor.name.clone(), reason: Reason::TooLarge, why }
+fn beyond(editor: &str) -> Dropped {
+    let why = format!("beyond the limits once it is edited (`{editor}`)");
+    Dropped { editor: editor.to_owned(), reason: Reason::TooLarge, why }
 }

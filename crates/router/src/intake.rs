@@ -130,6 +130,26 @@ enum Refused {
     Counted,
 }
 
+/// Of what is refused and edited so much is searched: more than a dead letter keeps. Searching costs more than sending.
+const SEARCHED: usize = 80 * 1024;
+
+/// So much of that is not kept if it goes on behind: the end may be the first part of something.
+const UNSURE: usize = 8 * 1024;
+
+impl Refused {
+    fn searched(hand: &mut Hand, message: &[u8], why: &str) -> Refused {
+        let mut shown = hand.blot(why.as_bytes()).map(|why| String::from_utf8_lossy(&why).into_owned());
+        let searched = message.get(..SEARCHED).unwrap_or(message);
+        let mut kept = hand.blot(searched).unwrap_or_else(|| searched.to_vec());
+        if searched.len() < message.len() {
+            kept.truncate(kept.len().saturating_sub(UNSURE));
+            let why = shown.as_deref().unwrap_or(why);
+            shown = Some(format!("{why} (the beginning of {} bytes)", message.len()));
+        }
+        Refused::Kept(kept, shown)
+    }
+}
+
 impl Door {
     /// A way in for the input of this number.
     pub fn new(floor: Arc<Floor>, account: Arc<InputAccount>, input: u32) -> Self {
@@ -319,10 +339,7 @@ impl Door {
         self.refused.push(match (reason, &mut self.hand) {
             (Reason::Quota | Reason::Filtered, _) => Refused::Counted,
             (_, None) => Refused::Kept(message.to_vec(), None),
-            (_, Some(hand)) => {
-                let shown = hand.blot(why.as_bytes()).map(|why| String::from_utf8_lossy(&why).into_owned());
-                Refused::Kept(hand.blot(message).unwrap_or_else(|| message.to_vec()), shown)
-            }
+            (_, Some(hand)) => Refused::searched(hand, message, &why),
         });
         self.receipt.rejected.push(Rejected { index: self.pushed - 1, reason, why });
     }

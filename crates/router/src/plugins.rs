@@ -11,6 +11,7 @@ use metlog_masterlog as _;
 use metlog_null as _;
 use metlog_postgres as _;
 use metlog_send_http as _;
+use metlog_sentry as _;
 use metlog_statsd as _;
 use metlog_stdin as _;
 use metlog_stdout as _;

@@ -52,7 +52,7 @@ const CASES: &[(&str, &str)] = &[
     ("[router]\nhttp = '127.0.0.1:0'\ndata = 'elsewhere'\ndrain = '2s'\nmessage_bytes = '64 KiB'\nthreads = 2\n", RIGHT),
     ("[router]\nhttp = ''\nallowed_hosts = ['logs.example.org']\ntrusted_network = true\ndead_letter_bytes = '1 MiB'\n", RIGHT),
     ("router = 1\n", "r.toml:1:10: expected a table, found number `1`"),
-    ("[router]\nhtpp = ''\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`, `data`, `store`, `drain`, `message_bytes`, `message_names`, `message_name_bytes`, `dead_letter_bytes`, `threads`, `trusted_network`, `allowed_hosts`; did you mean `http`?"),
+    ("[router]\nhtpp = ''\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`, `data`, `store`, `edit`, `drain`, `message_bytes`, `message_names`, `message_name_bytes`, `dead_letter_bytes`, `threads`, `trusted_network`, `allowed_hosts`; did you mean `http`?"),
     ("[router]\nhttp = 5568\ndrain = 'soon'\n", "r.toml:3:9: `drain`: `soon` is not a time such as `250ms`, `1s`, `5m`, `2h` or `1d`, or a number of seconds"),
     ("[router]\ndrain = 'soon'\n", "r.toml:2:9: `drain`: `soon` is not a time such as `250ms`, `1s`, `5m`, `2h` or `1d`, or a number of seconds"),
     ("[router]\ndrain = -1\n", "r.toml:2:9: `drain`: expected a time such as `250ms`, `1s`, `5m`, `2h` or `1d`, or a number of seconds, found number `-1`"),
@@ -288,7 +288,7 @@ const CASES: &[(&str, &str)] = &[
     ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nusername = 'me'\n", "r.toml:4:1: `username` is set without `password` or `password_file`"),
     ("[endpoints.e]\ntype = 'victorialogs'\nurl = 'http://127.0.0.1:1'\nusername = 'me'\npassword = 'p'\nkey = 'k'\n", "r.toml:1:1: both a key and a user name are set; a request can carry one of them"),
     // Several at once: the first in the order of the file.
-    ("[router]\nhtpp = ''\n[inputs.udp]\nlisten = []\n[filters.a]\ntype = 'severity_max'\n[endpoints.e]\ntype = 'flie'\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`, `data`, `store`, `drain`, `message_bytes`, `message_names`, `message_name_bytes`, `dead_letter_bytes`, `threads`, `trusted_network`, `allowed_hosts`; did you mean `http`?"),
+    ("[router]\nhtpp = ''\n[inputs.udp]\nlisten = []\n[filters.a]\ntype = 'severity_max'\n[endpoints.e]\ntype = 'flie'\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`, `data`, `store`, `edit`, `drain`, `message_bytes`, `message_names`, `message_name_bytes`, `dead_letter_bytes`, `threads`, `trusted_network`, `allowed_hosts`; did you mean `http`?"),
     ("[endpoints.a]\ntype = 'tcp'\naddress = []\n[endpoints.b]\ntype = 'debug'\ncapacity = 0\n[endpoints.c]\ntype = 'file'\npath = ''\n", "r.toml:3:1: `address` is an empty list; it is written like `127.0.0.1:5567`"),
 ];
 

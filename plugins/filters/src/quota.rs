@@ -139,6 +139,7 @@ impl<'de> Deserialize<'de> for SizeRate {
 pub struct Quota {
     messages: Option<Limit>,
     bytes: Option<Limit>,
+    /// `None`: `metlog_client`.
     by: Option<Path>,
     started: Option<Instant>,
     accounts: Table<Account>,
@@ -261,6 +262,8 @@ impl Configured for Quota {
         let messages = messages.map(|rate| Limit::new(rate.number / rate.seconds, burst.duration(), said(&rate)));
         let bytes =
             bytes.map(|rate| Limit::new(rate.size.bytes() as f64 / rate.seconds, burst.duration(), said(&rate)));
+        // The head has it already.
+        let by = by.filter(|path| path.to_string() != "metlog_client");
         Ok(Quota { messages, bytes, by, started: None, accounts: Table::default() })
     }
 }

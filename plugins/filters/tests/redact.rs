@@ -313,7 +313,7 @@ fn object() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Byte for byte what the rules say, whatever the message looks like.
     #[test]

@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn what_is_none_is_told_without_it() {
-        for dsn in ["", "abcdef", "ftp://abcdef@h/1", "https://h/1", "https://abcdef@h", "https://abcdef@h/", "x:abcdef"] {
+        for dsn in
+            ["", "abcdef", "ftp://abcdef@h/1", "https://h/1", "https://abcdef@h", "https://abcdef@h/", "x:abcdef"]
+        {
             let why = Target::of("dsn", &Secret::new(dsn)).err().unwrap_or_else(|| panic!("{dsn} is taken"));
             assert!(why.starts_with("`dsn`") && !why.contains("abcdef"), "{why}");
         }

@@ -93,6 +93,7 @@ pub struct Sentry {
 impl Sentry {
     /// Takes the next message in order: remembers it, or posts it.
     fn take(&mut self, line: &[u8], id: u64) -> Result<Taken, Trouble> {
+        // Nobody was asked, so there is no status.
         let refuse = |why| Trouble::Refuse { why, status: 0 };
         let message = metlog_http::event::message(line).map_err(refuse)?;
         if message.severity > self.event_severity {

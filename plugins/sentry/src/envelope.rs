@@ -114,8 +114,8 @@ mod tests {
         let name = "exception|error_type|stack_trace|backtrace|error|user_id|trace_id|span_id|release|environment|file|line|panic|tag|.{0,12}";
         let fields = prop::collection::vec((name, value()), 0..8).prop_map(|all| all.into_iter().collect::<Fields>());
         let origin = prop::option::of((".{0,20}", any::<u64>()));
-        (text(), text(), 0i64..8, any::<i64>(), prop_oneof![text().prop_map(Value::from), value()], fields, origin).prop_map(
-            |(kind, logger, severity, nanos, payload, fields, origin)| Message {
+        (text(), text(), 0i64..8, any::<i64>(), prop_oneof![text().prop_map(Value::from), value()], fields, origin)
+            .prop_map(|(kind, logger, severity, nanos, payload, fields, origin)| Message {
                 severity: Severity::from_number(severity).unwrap_or_default(),
                 timestamp: Timestamp::from_nanos(nanos),
                 hostname: Some(logger.clone()),
@@ -123,11 +123,11 @@ mod tests {
                 origin: origin.map(|(client, seq)| Origin { client, seq }),
                 fields,
                 ..Message::new(kind).payload(payload).logger(logger)
-            },
-        )
+            })
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
         #[test]
         fn any_message_makes_a_valid_envelope(one in message(), before in prop::collection::vec(message(), 0..20)) {
             let shape = Shape {
@@ -156,7 +156,7 @@ mod tests {
             let length = |value: &serde_json::Value| value.as_str().map_or(0, |text| text.chars().count());
             prop_assert!(length(&event["message"]) <= 8192 && length(&event["logger"]) <= 64);
             for (_, tag) in event["tags"].as_object().into_iter().flatten() {
-                prop_assert!((1..=200).contains(&length(tag)) && !tag.to_string().contains("\\n"));
+                prop_assert!((1..=200).contains(&length(tag)) && tag.as_str().is_some_and(|tag| !tag.contains('\n')));
             }
             prop_assert!(event["timestamp"].as_f64().is_some_and(|time| time >= 0.0));
             let _: Event<'static> = serde_json::from_value(event).unwrap();

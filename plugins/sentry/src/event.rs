@@ -2,6 +2,7 @@
 
 use crate::cut::{self, Room};
 use crate::place::{self, Part};
+use crate::raven;
 use crate::stack::{self, Found};
 use metlog_message::{Fields, Message, Severity, Timestamp, Value};
 use sentry_types::protocol::v7::{
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// Names what our ids are made of, so that they are nobody else's: RFC 9562, version 5.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6d65_746c_6f67_4b65_a3d1_73656e747279);
+const NAMESPACE: Uuid = Uuid::from_u128(0x6d65_746c_6f67_4b65_a3d1_7365_6e74_7279);
 
 /// Sentry's own limits, in characters.
 const MESSAGE: usize = 8192;
@@ -42,8 +43,7 @@ const TEXTS: [&str; 12] = [
     "error.stack_trace",
 ];
 /// Fields that name its type.
-const TYPES: [&str; 6] =
-    ["exception_name", "error_type", "exception_type", "exc_type", "exception.type", "error.type"];
+const TYPES: [&str; 6] = ["exception_name", "error_type", "exception_type", "exc_type", "exception.type", "error.type"];
 /// Fields that say what was wrong.
 const VALUES: [&str; 5] = ["exception_message", "error_message", "exception.message", "error.message", "error"];
 
@@ -103,6 +103,7 @@ pub fn of(message: &Message, id: Uuid, shape: &Shape, trail: Vec<Breadcrumb>) ->
         (None, _) if payload.trim().is_empty() => message.kind.clone(),
         _ => payload.clone().into_owned(),
     };
+    let packed = found.as_ref().is_some_and(|found| found.packed);
     let place = place::of(&message.fields, found.as_ref());
     let fingerprint = place::fingerprint(&shape.fingerprint, message, found.as_ref(), place.as_deref());
     let own = |name: &str, fits: fn(&str) -> bool, set: &Option<String>| {
@@ -124,7 +125,7 @@ pub fn of(message: &Message, id: Uuid, shape: &Shape, trail: Vec<Breadcrumb>) ->
         contexts: trace(&message.fields, id),
         breadcrumbs: trail.into(),
         tags: tags(message, &shape.tags),
-        extra: extra(message, said != payload),
+        extra: extra(message, !packed && (said != payload || said.chars().nth(MESSAGE).is_some())),
         sdk: Some(Cow::Owned(sdk())),
         ..Event::default()
     };
@@ -137,24 +138,18 @@ pub fn of(message: &Message, id: Uuid, shape: &Shape, trail: Vec<Breadcrumb>) ->
 
 /// The errors a message tells of, and whether the payload is what told them.
 fn found(message: &Message, payload: &str) -> (Option<Found>, bool) {
-    let mut found = stack::read(payload, true);
+    let raven = (message.kind == "sentry").then(|| raven::read(payload)).flatten();
+    let mut found = raven.or_else(|| stack::read(payload, true));
     let told = found.is_some();
     let texts = |names: &'static [&'static str]| {
         let paths = INSIDE.iter().flat_map(move |inside| names.iter().map(move |name| format!("{inside}{name}")));
         paths.filter_map(|path| message.fields.at(&path)?.as_str()).filter(|text| !text.trim().is_empty())
     };
     for more in texts(&TEXTS).filter_map(|text| stack::read(text, false)) {
-        match &mut found {
-            None => found = Some(more),
-            // The chain in one field, the stack in another.
-            Some(found) if !found.has_frames() && more.has_frames() => {
-                let stack = more.chain.into_iter().rev().find_map(|error| error.stacktrace);
-                if let Some(last) = found.chain.last_mut() {
-                    last.stacktrace = stack;
-                }
-            }
-            Some(_) => {}
-        }
+        found = Some(match found {
+            None => more,
+            Some(found) => found.with(more),
+        });
     }
     let ty = texts(&TYPES).next();
     let value = texts(&VALUES).find(|text| stack::read(text, false).is_none());
@@ -168,16 +163,22 @@ fn found(message: &Message, payload: &str) -> (Option<Found>, bool) {
     for (at, error) in found.iter_mut().flat_map(|found| &mut found.chain).enumerate() {
         let is_last = at + 1 == count;
         if is_last {
+            if error.value.is_none() && error.ty == "Error" {
+                error.value = Some(cut::text(value.unwrap_or(payload), stack::LONGEST_VALUE));
+            }
             // Rust's errors do not say their type.
             if let ("Error", Some(ty)) = (error.ty.as_str(), ty) {
                 error.ty = cut::line(ty, stack::LONGEST_NAME);
             }
-            if error.value.is_none() && error.ty == "Error" {
-                error.value = Some(cut::text(value.unwrap_or(payload), stack::LONGEST_VALUE));
-            }
         }
         let panicked = is_last && (panicked || error.ty == "panic");
-        let ty = if panicked { "panic" } else if is_last { "generic" } else { "chained" };
+        let ty = if panicked {
+            "panic"
+        } else if is_last {
+            "generic"
+        } else {
+            "chained"
+        };
         error.mechanism = Some(Mechanism { ty: ty.into(), handled: Some(!panicked), ..Mechanism::default() });
     }
     (found, told)
@@ -238,11 +239,10 @@ fn extra(message: &Message, with_payload: bool) -> Map<String, value::Value> {
     // What is told once, below, or by the event itself.
     envelope.remove("payload");
     let envelope = room.map(&envelope, 1024, &mut left_out);
-    let payload = message.payload.to_text();
-    let payload = (with_payload || payload.chars().nth(MESSAGE).is_some())
-        .then(|| room.value(&message.payload, EXTRA_TEXT, 5, &mut left_out));
+    let payload = with_payload.then(|| room.value(&message.payload, EXTRA_TEXT, 5, &mut left_out));
     let mut fields = message.fields.clone();
-    let secret: Vec<String> = fields.iter().map(|(name, _)| name).filter(|name| is_secret(name)).map(str::to_owned).collect();
+    let secret: Vec<String> =
+        fields.iter().map(|(name, _)| name).filter(|name| is_secret(name)).map(str::to_owned).collect();
     for name in secret {
         fields.remove(&name);
     }

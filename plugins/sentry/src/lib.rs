@@ -3,7 +3,7 @@
 //! - `endpoint`: settings and delivery
 //! - `dsn`: where to and as whom, kept out of error texts
 //! - `event`: a message as an event; `place` what it is grouped by
-//! - `stack`: errors as texts tell them, of `python` and `rust`
+//! - `stack`: errors as texts tell them, of `python` and `rust`, and as Metlog's `raven` packed them
 //! - `trail`: what clients said before, as breadcrumbs
 //! - `envelope`: an event as what is posted, within Sentry's sizes
 //! - `quota`: for how long Sentry wants no errors
@@ -25,6 +25,8 @@ mod place;
 mod python;
 #[cfg(feature = "endpoint")]
 mod quota;
+#[cfg(feature = "endpoint")]
+mod raven;
 #[cfg(feature = "endpoint")]
 mod rust;
 #[cfg(feature = "endpoint")]

@@ -11,6 +11,9 @@ const BETWEEN: [&str; 2] = [
     "The above exception was the direct cause of the following exception:",
 ];
 
+/// Where installed packages are.
+const LIBRARIES: [&str; 2] = ["/site-packages/", "/dist-packages/"];
+
 enum Part {
     Frames,
     Value(String),
@@ -73,15 +76,21 @@ fn frame(line: &str) -> Option<Frame> {
     let (file, rest) = line.trim_start().strip_prefix("File \"")?.rsplit_once("\", line ")?;
     let (number, function) = rest.split_once(", in ").map_or((rest, None), |(number, name)| (number, Some(name)));
     let (file, number) = (file.replace('\\', "/"), number.trim().parse().ok()?);
-    let library = ["/site-packages/", "/dist-packages/"].iter().find_map(|part| Some(file.rsplit_once(part)?.1));
+    let library = LIBRARIES.iter().find_map(|part| Some(file.rsplit_once(part)?.1));
     Some(Frame {
         function: function.map(|name| cut::line(name, stack::LONGEST_NAME)),
         filename: Some(cut::line(library.unwrap_or(&file), stack::LONGEST_NAME)),
         abs_path: library.map(|_| cut::line(&file, stack::LONGEST_NAME)),
         lineno: Some(number),
-        in_app: Some(library.is_none() && !file.contains("/lib/python") && !file.starts_with("<frozen")),
+        in_app: Some(is_in_app(&file)),
         ..Frame::default()
     })
+}
+
+/// Whether a file is the application's own, and no library.
+pub fn is_in_app(path: &str) -> bool {
+    let is_library = LIBRARIES.iter().any(|part| path.contains(part)) || path.contains("/lib/python");
+    !is_library && !path.starts_with("<frozen")
 }
 
 /// The source line below a frame; the one below that, which underlines a part of it, is none.
@@ -161,7 +170,8 @@ thing: k
     fn what_is_none_is_left_alone() {
         assert!(read("no trace").is_none());
         assert!(read("Traceback (most recent call last):").is_none());
-        let bare = read("Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyboardInterrupt").unwrap();
+        let bare =
+            read("Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyboardInterrupt").unwrap();
         assert_eq!((bare.chain[0].ty.as_str(), &bare.chain[0].value), ("KeyboardInterrupt", &None));
     }
 }

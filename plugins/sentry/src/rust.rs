@@ -20,13 +20,13 @@ const TELLING: [&str; 12] = [
     "__rust_end_short_backtrace",
     "std::sys::backtrace",
     "std::sys_common::backtrace",
-    "<alloc::boxed::Box<F,A> as core::ops::function",
+    // What a panic hook is kept in.
+    "<alloc::boxed::Box<",
 ];
 /// What begins the names of functions that are not the application's.
-const FOREIGN: [&str; 10] =
-    ["std::", "core::", "alloc::", "<std::", "<core::", "<alloc::", "tokio::", "__rust", "_start", "__libc"];
+const FOREIGN: [&str; 7] = ["std::", "core::", "alloc::", "tokio::", "__rust", "_start", "__libc"];
 /// What the system calls before the application begins.
-const SYSTEM: [&str; 3] = ["main", "clone", "start_thread"];
+const SYSTEM: [&str; 4] = ["main", "clone", "clone3", "start_thread"];
 
 /// The errors of a text that has causes or a backtrace in it.
 pub fn read(text: &str, told: bool) -> Option<Found> {
@@ -148,13 +148,24 @@ fn named(name: &str) -> Option<Frame> {
     if name.is_empty() {
         return None;
     }
-    let package = name.trim_start_matches(['<', '&']).split("::").next().filter(|_| name.contains("::"));
+    let bare = name.trim_start_matches(['<', '&', '(']);
+    let bare = bare.strip_prefix("dyn ").unwrap_or(bare);
+    let package = bare.split_once("::").map(|(package, _)| package);
+    let is_word = |package: &&str| package.chars().all(|one| one.is_alphanumeric() || one == '_');
     Some(Frame {
-        package: package.map(str::to_owned),
-        in_app: Some(!FOREIGN.iter().any(|begin| name.starts_with(begin)) && !SYSTEM.contains(&name.as_str())),
+        package: package.filter(is_word).map(str::to_owned),
+        in_app: Some(!is_foreign(bare)),
         function: Some(name),
         ..Frame::default()
     })
+}
+
+/// Whether a function, without the brackets around its type, belongs to a library that everybody has.
+fn is_foreign(bare: &str) -> bool {
+    let begins = |name: &str| FOREIGN.iter().any(|begin| name.starts_with(begin));
+    // `usize as core::slice::…`: what a primitive does is never the application's.
+    let of_primitive = bare.split_once(" as ").is_some_and(|(ty, what)| !ty.contains("::") && begins(what));
+    begins(bare) || of_primitive || SYSTEM.contains(&bare)
 }
 
 /// `./src/main.rs:10:5`; paths may have colons of their own.
@@ -213,7 +224,7 @@ mod tests {
         let found = read(text, false).unwrap();
         let said: Vec<_> = found.chain.iter().map(|one| one.value.as_deref().unwrap_or_default()).collect();
         assert_eq!(said, ["No such file\nor directory", "no config", "cannot start"]);
-        assert!(found.has_frames() && found.before.is_none());
+        assert!(found.chain[2].stacktrace.is_some() && found.before.is_none());
         let alone = read("a\n\nCaused by:\n    b: c", false).unwrap();
         assert_eq!(alone.chain[0].value.as_deref(), Some("b: c"));
     }
@@ -228,7 +239,10 @@ mod tests {
         }
         let panic = read("panic: index out of bounds\nStack:\n   0: core::panicking::panic\n   1: app::f\n", true);
         let panic = panic.unwrap();
-        assert_eq!((panic.chain[0].ty.as_str(), panic.chain[0].value.as_deref()), ("panic", Some("index out of bounds")));
+        assert_eq!(
+            (panic.chain[0].ty.as_str(), panic.chain[0].value.as_deref()),
+            ("panic", Some("index out of bounds"))
+        );
     }
 
     #[test]

@@ -21,12 +21,14 @@ pub struct Found {
     pub chain: Vec<Exception>,
     /// Whose errors they are, in Sentry's words.
     pub platform: &'static str,
+    /// Whether the text was no text for people.
+    pub packed: bool,
 }
 
 impl Found {
     /// None so far.
     pub fn new(platform: &'static str) -> Self {
-        Found { before: None, chain: Vec::new(), platform }
+        Found { before: None, chain: Vec::new(), platform, packed: false }
     }
 
     /// One more, unless there are many.
@@ -37,8 +39,23 @@ impl Found {
         self.chain.extend(exception);
     }
 
-    /// Whether any of them has a stack.
-    pub fn has_frames(&self) -> bool {
+    /// With what another text tells: the chain may stand in one field, the stack in another.
+    pub fn with(self, other: Found) -> Found {
+        let (mut told, mut more) = if self.is_bare() { (other, self) } else { (self, other) };
+        if !told.has_frames()
+            && let (Some(last), Some(from)) = (told.chain.last_mut(), more.chain.last_mut())
+        {
+            last.stacktrace = from.stacktrace.take();
+        }
+        told
+    }
+
+    /// Whether it is a stack and nothing else.
+    fn is_bare(&self) -> bool {
+        matches!(self.chain.as_slice(), [only] if only.value.is_none() && only.ty == "Error")
+    }
+
+    fn has_frames(&self) -> bool {
         self.chain.iter().any(|one| one.stacktrace.is_some())
     }
 }

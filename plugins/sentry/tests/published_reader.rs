@@ -50,3 +50,68 @@ fn python_reads_what_we_mean() {
         assert_eq!(read["event"], event(request));
     }
 }
+
+/// Errors of all kinds, as Python prints them and as Sentry's own software sees them.
+const RAISER: &str = r#"
+import json, sys, traceback
+from sentry_sdk.utils import exceptions_from_error_tuple
+
+def deep(n):
+    if n:
+        return deep(n - 1)
+    raise json.JSONDecodeError("odd", "x\ny", 1)
+
+class Own(Exception):
+    pass
+
+def caught():
+    try:
+        deep(2)
+    except ValueError as error:
+        raise Own("two\nlines: here") from error
+
+def again():
+    try:
+        caught()
+    except Own:
+        {}["missing"]
+
+def exit():
+    raise KeyboardInterrupt
+
+for call in [lambda: deep(0), caught, again, exit, lambda: 1 / 0]:
+    try:
+        call()
+    except BaseException:
+        seen = exceptions_from_error_tuple(sys.exc_info())
+        told = [{
+            "type": one["type"], "value": one["value"] or None,
+            "frames": [[frame["function"], frame["lineno"]] for frame in one["stacktrace"]["frames"]],
+        } for one in seen]
+        print(json.dumps({"text": traceback.format_exc(), "seen": told}))
+"#;
+
+#[test]
+fn tracebacks_tell_us_what_they_tell_sentry_s_own_software() {
+    let output = Command::new(python(&["sentry-sdk==2.75.0"])).args(["-c", RAISER]).output().expect("Python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let cases: Vec<Value> =
+        output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(cases.len(), 5);
+    let peer = fine();
+    let text = |case: &Value| case["text"].as_str().expect("a text").to_owned();
+    let messages: Vec<_> = (1..).zip(&cases).map(|(seq, case)| message(seq, Severity::Error, &text(case))).collect();
+    assert_eq!(write(&mut *to(&peer, ""), 1, &messages), Ok(()));
+    for (case, request) in cases.iter().zip(&peer.requests()) {
+        let event = event(request);
+        let ours: Vec<Value> = event["exception"]["values"].as_array().into_iter().flatten().map(seen).collect();
+        assert_eq!(Value::from(ours), case["seen"], "{}", text(case));
+    }
+}
+
+/// An exception as the script tells it.
+fn seen(error: &Value) -> Value {
+    let frames = error["stacktrace"]["frames"].as_array().into_iter().flatten();
+    let frames: Vec<Value> = frames.map(|frame| serde_json::json!([frame["function"], frame["lineno"]])).collect();
+    serde_json::json!({"type": error["type"], "value": error["value"], "frames": frames})
+}

@@ -111,7 +111,9 @@ fn ask(config: &Config) {
     let began = Instant::now();
     let copy = store.backup("load").expect("copied");
     println!("  backup of {} MB in {:.1} s", copy.bytes / 1_000_000, began.elapsed().as_secs_f64());
-    let _ = std::fs::remove_file(copy.path);
+    let copy = Path::new(&copy.path);
+    let _ = std::fs::remove_file(copy);
+    let _ = copy.parent().map(std::fs::remove_dir);
 }
 
 fn run(name: &str, folder: &Path, full_text: bool, ids: bool, messages: usize, batch: usize) {

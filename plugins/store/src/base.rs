@@ -1,5 +1,6 @@
 //! The file: whose it is, in which form, and what becomes of it when it is damaged.
 
+use crate::index;
 use metlog_message::Timestamp;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fmt;
@@ -50,19 +51,15 @@ const TABLES: &str = "
     CREATE INDEX by_trace ON messages(trace) WHERE trace IS NOT NULL;
     CREATE INDEX by_expiry ON messages(expires) WHERE expires IS NOT NULL;
     CREATE INDEX by_archive ON messages(time) WHERE archived IS NOT NULL;
+    CREATE TABLE generations(
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        messages INTEGER NOT NULL
+    );
     CREATE TABLE figures(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO figures VALUES ('messages', 0), ('unworded', -1);
 ";
-
-/// The words of a message stand here under its position. They are cut by `metlog_query::words`, so the tokenizer finds
-/// nothing but the blanks between them.
-const WORDS: &str = "
-    CREATE VIRTUAL TABLE words USING fts5(
-        line, content = '', contentless_delete = 1, tokenize = 'ascii', detail = 'none');
-";
-
-/// Larger pieces of the index of words at once, and put together later: a tenth less time than with FTS5's own values.
-const MERGING: [(&str, i64); 4] = [("hashsize", 32 << 20), ("automerge", 16), ("crisismerge", 64), ("pgsz", 16_000)];
 
 /// Why a file cannot be used.
 #[derive(Debug)]
@@ -136,7 +133,10 @@ pub fn open(path: &Path, full_text: bool) -> Result<Connection, Unfit> {
     habits(&connection).map_err(sql)?;
     let change = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate).map_err(sql)?;
     let form = whose(&change, path)?;
-    migrate(&change, form).and_then(|()| words(&change, full_text)).and_then(|()| change.commit()).map_err(sql)?;
+    migrate(&change, form)
+        .and_then(|()| index::switch(&change, full_text))
+        .and_then(|()| change.commit())
+        .map_err(sql)?;
     Ok(connection)
 }
 
@@ -272,29 +272,4 @@ fn migrate(connection: &Connection, form: i32) -> rusqlite::Result<()> {
         connection.pragma_update(None, "application_id", APPLICATION)?;
     }
     connection.pragma_update(None, "user_version", FORM)
-}
-
-/// Makes the index of words, or lets go of it.
-fn words(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    match (wanted, has_words(connection)?) {
-        (true, false) => {
-            connection.execute_batch(WORDS)?;
-            for (name, value) in MERGING {
-                connection.execute("INSERT INTO words(words, rank) VALUES (?1, ?2)", (name, value))?;
-            }
-            connection.execute(
-                "UPDATE figures SET value = (SELECT coalesce(max(position), -1) FROM messages) WHERE name = 'unworded'",
-                [],
-            )?;
-        }
-        (false, true) => connection.execute_batch("DROP TABLE words")?,
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Whether there is an index of words.
-pub fn has_words(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'words'", [], |row| Ok(row.get::<_, i64>(0)? > 0))
 }

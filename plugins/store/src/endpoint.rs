@@ -1,6 +1,7 @@
 use crate::base::{self, Identity, Unfit};
 use crate::config::Config;
 use crate::copies::{self, Copies};
+use crate::index::Generation;
 use crate::keep::{self, Keep};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, EndpointEntry, Pacing, Picked, SendError, inventory};
@@ -45,7 +46,6 @@ struct Prepared {
 /// The file while it is open.
 pub(crate) struct Writer {
     pub connection: Connection,
-    pub full_text: bool,
     file: Option<Identity>,
     log: Option<Identity>,
     names: HashMap<String, i64>,
@@ -58,7 +58,7 @@ impl Writer {
     pub fn open(path: &Path, full_text: bool) -> Result<Self, Unfit> {
         let connection = base::open(path, full_text)?;
         let (file, log) = (Identity::of(path), Identity::of_log(path));
-        Ok(Writer { connection, full_text, file, log, names: HashMap::new(), version: 0 })
+        Ok(Writer { connection, file, log, names: HashMap::new(), version: 0 })
     }
 
     /// Whether what was written is still at this path.
@@ -82,7 +82,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Picked<'_>, rows: &[Prepared], words: &str) -> rusqlite::Result<()> {
-        let Writer { connection, names, version, full_text, .. } = self;
+        let Writer { connection, names, version, .. } = self;
         let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let now: i64 = change.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if *version != now || names.len() > NAMES {
@@ -90,11 +90,12 @@ impl Writer {
             *version = now;
         }
         let mut new = 0;
+        let generation = Generation::current(&change, keep::messages(&change)?)?;
         {
             let mut message = change.prepare_cached(MESSAGE)?;
-            let mut index = match full_text {
-                true => Some(change.prepare_cached("INSERT INTO words(rowid, line) VALUES (?1, ?2)")?),
-                false => None,
+            let mut index = match &generation {
+                Some(generation) => Some(change.prepare_cached(&generation.insert)?),
+                None => None,
             };
             for row in rows {
                 let Prepared { position, facts, line, .. } = row;
@@ -114,6 +115,9 @@ impl Writer {
                     index.execute((position, words))?;
                 }
             }
+        }
+        if let (Some(generation), Some(first), Some(last)) = (generation, rows.first(), rows.last()) {
+            generation.took(&change, (first.position, last.position), new)?;
         }
         keep::count(&change, new)?;
         change.commit()

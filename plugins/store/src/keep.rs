@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::endpoint::Writer;
+use crate::index;
 use metlog_message::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub struct Keep {
     max_bytes: Option<i64>,
     every: Duration,
     looked: Option<Instant>,
+    /// Something was deleted, so the last of a generation may be gone.
+    thinned: bool,
     /// Names up to this number have been looked at.
     name: i64,
 }
@@ -61,17 +64,21 @@ impl Keep {
             max_bytes: i64::try_from(config.max_bytes.bytes()).ok().filter(|bytes| *bytes > 0),
             every: config.purge_every.duration(),
             looked: None,
+            thinned: true,
             name: 0,
         }
     }
 
     /// Deletes what has to go, for a while. What is left is for the next tick.
     pub fn tick(&mut self, writer: &mut Writer, now: Instant) -> rusqlite::Result<()> {
-        let full_text = writer.full_text;
         let fill = Fill::of(&writer.connection)?;
         let over = self.max_bytes.map_or(0.0, |most| (fill.used() - most).max(0) as f64 / most as f64);
         let until = now + SHARE.0 + (SHARE.1 - SHARE.0).mul_f64((over * 10.0).min(1.0));
-        while over > 0.0 && Instant::now() < until && self.shrink(&writer.connection, full_text)? {}
+        while over > 0.0 && Instant::now() < until && self.shrink(&writer.connection)? {}
+        self.thinned |= over > 0.0;
+        if self.thinned {
+            self.thinned = forget_words(&writer.connection)?;
+        }
         self.vacuum(&writer.connection, until)?;
         if self.looked.is_some_and(|looked| now < looked + self.every) {
             return Ok(());
@@ -82,13 +89,14 @@ impl Keep {
         let old = "SELECT position FROM messages INDEXED BY by_time WHERE time < ?1 ORDER BY time LIMIT ?2";
         let age = self.max_age.map(|age| moment.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
         loop {
-            let mut gone = delete(&writer.connection, full_text, expired, (moment, STEP))?;
+            let mut gone = delete(&writer.connection, expired, (moment, STEP))?;
             if let Some(oldest) = age {
-                gone += delete(&writer.connection, full_text, old, (oldest, STEP))?;
+                gone += delete(&writer.connection, old, (oldest, STEP))?;
             }
             if gone == 0 {
                 break;
             }
+            self.thinned = true;
             if Instant::now() >= until {
                 return Ok(());
             }
@@ -98,7 +106,7 @@ impl Keep {
     }
 
     /// Deletes some of what came first while there is too much. Whether there still is.
-    fn shrink(&self, connection: &Connection, full_text: bool) -> rusqlite::Result<bool> {
+    fn shrink(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let fill = Fill::of(connection)?;
         let Some(most) = self.max_bytes.filter(|most| fill.used() > *most) else { return Ok(false) };
         let messages = messages(connection)?.max(1);
@@ -106,7 +114,7 @@ impl Keep {
         let share = (fill.used() - most + most / 100) as f64 / fill.used() as f64;
         let some = ((messages as f64 * share).ceil() as i64).clamp(1, STEP);
         let first = "SELECT position FROM messages ORDER BY position LIMIT ?1";
-        Ok(delete(connection, full_text, first, [some])? > 0)
+        Ok(delete(connection, first, [some])? > 0)
     }
 
     /// Gives free pages back, unless what comes next needs them soon.
@@ -147,8 +155,15 @@ impl Keep {
     }
 }
 
+/// Lets go of the words of what is gone, one generation. Whether there may be another.
+fn forget_words(connection: &Connection) -> rusqlite::Result<bool> {
+    let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let some = index::let_go(&change)?;
+    change.commit().map(|()| some)
+}
+
 /// Deletes what this question finds. How many there were.
-fn delete(connection: &Connection, full_text: bool, which: &str, values: impl Params) -> rusqlite::Result<usize> {
+fn delete(connection: &Connection, which: &str, values: impl Params) -> rusqlite::Result<usize> {
     let positions: Vec<i64> = {
         let mut which = connection.prepare_cached(which)?;
         which.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
@@ -157,27 +172,17 @@ fn delete(connection: &Connection, full_text: bool, which: &str, values: impl Pa
         return Ok(0);
     }
     let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let gone = remove(&change, full_text, &positions)?;
+    let gone = remove(&change, &positions)?;
     change.commit()?;
     Ok(gone)
 }
 
-/// Takes messages out of all tables. How many there were.
-pub fn remove(connection: &Connection, full_text: bool, positions: &[i64]) -> rusqlite::Result<usize> {
+/// Takes messages out, all but their words. How many there were.
+pub fn remove(connection: &Connection, positions: &[i64]) -> rusqlite::Result<usize> {
     let mut gone = 0;
-    {
-        let mut message = connection.prepare_cached("DELETE FROM messages WHERE position = ?1")?;
-        let mut words = match full_text {
-            true => Some(connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?),
-            false => None,
-        };
-        for position in positions {
-            let there = message.execute([position])?;
-            gone += there;
-            if let Some(words) = words.as_mut().filter(|_| there > 0) {
-                words.execute([position])?;
-            }
-        }
+    let mut message = connection.prepare_cached("DELETE FROM messages WHERE position = ?1")?;
+    for position in positions {
+        gone += message.execute([position])?;
     }
     count(connection, -(gone as i64))?;
     Ok(gone)

@@ -2,7 +2,8 @@
 //!
 //! - `endpoint`: writes, one transaction a batch
 //! - `keep`: how long: age, size, and what messages say of themselves
-//! - `reading`: the same file as a [`metlog_query::Store`]; `find` turns bounds into SQL
+//! - `reading`: the same file as a [`metlog_query::Store`]; `find` and `walk` turn bounds into SQL
+//! - `index`: of words, by generations
 //! - [`copies`]: backups, and back from them
 //! - `base`: the file itself, whose it is and in which form
 
@@ -17,9 +18,13 @@ mod endpoint;
 #[cfg(feature = "endpoint")]
 mod find;
 #[cfg(feature = "endpoint")]
+mod index;
+#[cfg(feature = "endpoint")]
 mod keep;
 #[cfg(feature = "endpoint")]
 mod reading;
+#[cfg(feature = "endpoint")]
+mod walk;
 
 #[cfg(feature = "endpoint")]
 pub use config::Config;

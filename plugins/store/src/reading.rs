@@ -3,7 +3,7 @@
 use crate::base::{self, Identity, Unfit};
 use crate::config::Config;
 use crate::copies::{self, Place};
-use crate::{find, keep};
+use crate::{find, index, keep};
 use metlog_message::Timestamp;
 use metlog_pipeline::inventory;
 use metlog_pipeline::registry::Configured;
@@ -189,7 +189,12 @@ fn apply(connection: &Connection, change: Change, positions: &[u64]) -> rusqlite
     let all = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     let mut there = 0;
     match change {
-        Change::Delete => there = keep::remove(&all, base::has_words(&all)?, &positions)? as u64,
+        Change::Delete => {
+            if index::is_on(&all)? {
+                positions.iter().try_for_each(|position| index::forget(&all, *position))?;
+            }
+            there = keep::remove(&all, &positions)? as u64;
+        }
         Change::Archive | Change::Restore => {
             let mut set = all.prepare_cached(
                 "UPDATE messages SET archived = CASE WHEN ?2 IS NULL THEN NULL ELSE coalesce(archived, ?2) END

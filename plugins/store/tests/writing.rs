@@ -19,6 +19,19 @@ fn rows_in(path: &std::path::Path, table: &str) -> i64 {
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("counted")
 }
 
+/// How many messages the index of words has this one of, gone or not.
+fn hits_in(path: &std::path::Path, word: &str) -> i64 {
+    let connection = rusqlite::Connection::open(path).expect("opens");
+    let mut numbers = connection.prepare("SELECT number FROM generations").expect("sql");
+    let numbers = numbers.query_map([], |row| row.get::<_, i64>(0)).expect("read").map(|number| number.expect("one"));
+    numbers
+        .map(|number| {
+            let count = format!("SELECT count(*) FROM words_{number} WHERE words_{number} MATCH ?1");
+            connection.query_row(&count, [word], |row| row.get::<_, i64>(0)).expect("counted")
+        })
+        .sum()
+}
+
 #[test]
 fn what_comes_twice_is_kept_once_with_its_words() {
     let folder = Folder::new();
@@ -29,10 +42,10 @@ fn what_comes_twice_is_kept_once_with_its_words() {
     let store = reading(&folder.config());
     assert_eq!(positions(&store, word("seldom")), (0..20).collect::<Vec<_>>());
     assert_eq!(store.size().expect("measured").messages, 20);
-    assert_eq!(rows_in(&folder.file(), "words_docsize"), 20);
+    assert_eq!(hits_in(&folder.file(), "seldom"), 20);
     // Gone and delivered once more, it is found by its words again.
     assert_eq!(store.change(Change::Delete, &[3, 4, 99]), Ok(2));
-    assert_eq!(rows_in(&folder.file(), "words_docsize"), 18);
+    assert_eq!(hits_in(&folder.file(), "seldom"), 18);
     writing.fill(3..4, "seldom word");
     assert_eq!(positions(&store, word("seldom")).len(), 19);
     drop(writing);
@@ -112,6 +125,32 @@ fn changes_get_their_turn_while_messages_pour_in() {
 }
 
 #[test]
+fn workers_write_side_by_side() {
+    let folder = Folder::new();
+    let config = Config { purge_every: Span(Duration::from_millis(100)), ..folder.config() };
+    std::thread::scope(|scope| {
+        for worker in 0..3_u64 {
+            let config = &config;
+            scope.spawn(move || {
+                let mut writing = Writing::open(config);
+                for round in 0..20 {
+                    // Batches that another worker has already, too.
+                    for batch in [round * 3 + worker, (round * 3 + worker + 1) % 60] {
+                        writing.fill(batch * 100..(batch + 1) * 100, "side by side");
+                    }
+                    writing.0.tick().expect("nothing to say");
+                }
+            });
+        }
+    });
+    let store = reading(&config);
+    assert_eq!(positions(&store, Narrow::default()), (0..6000).collect::<Vec<_>>());
+    assert_eq!(positions(&store, word("side")), (0..6000).collect::<Vec<_>>());
+    assert_eq!((store.size().expect("measured").messages, hits_in(&folder.file(), "side")), (6000, 6000));
+    assert!(is_whole(&folder.file()));
+}
+
+#[test]
 fn what_is_too_old_goes() {
     let folder = Folder::new();
     let config = Config { max_age: Some(Span(Duration::from_secs(3600 + 40))), ..folder.config() };
@@ -131,7 +170,15 @@ fn what_is_too_old_goes() {
     }));
     let store = reading(&config);
     assert_eq!(positions(&store, Narrow::default()), (2500..2600).collect::<Vec<_>>());
-    assert_eq!((store.size().expect("measured").messages, rows_in(&folder.file(), "words_docsize")), (100, 100));
+    assert_eq!((store.size().expect("measured").messages, hits_in(&folder.file(), "young")), (100, 100));
+    // The words of what is gone go with the last message of their generation.
+    writing.fill(2600..5000, "young");
+    writing.fill(5000..5001, "young");
+    assert!(eventually(Duration::from_secs(10), || {
+        writing.0.tick().expect("nothing to say");
+        hits_in(&folder.file(), "old") == 0
+    }));
+    assert_eq!(hits_in(&folder.file(), "young"), 2501);
 }
 
 #[test]
@@ -157,6 +204,13 @@ fn what_came_first_goes_when_there_is_too_much_and_the_file_shrinks() {
     assert!(left.len() > 1000, "{}", left.len());
     assert_eq!(left, (20_000 - left.len() as u64..20_000).collect::<Vec<_>>());
     assert_eq!(positions(&store, word("same")), left);
+    // What came once more after it was gone, far behind what came after it.
+    writing.fill(0..50, "once more");
+    assert_eq!(positions(&store, word("once")), (0..50).collect::<Vec<_>>());
+    assert_eq!(store.change(Change::Delete, &(0..50).collect::<Vec<_>>()), Ok(50));
+    assert_eq!(store.change(Change::Delete, &left[..100]), Ok(100));
+    assert_eq!(hits_in(&folder.file(), "once"), 0);
+    assert_eq!(positions(&store, word("same")), left[100..]);
     drop(writing);
     assert!(std::fs::metadata(folder.file()).expect("there").len() <= 2 << 20);
     assert!(is_whole(&folder.file()));

@@ -7,7 +7,8 @@ use metlog_spool::Frame;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A frame of at least this size goes out alone, without being copied. Smaller ones are put together.
+/// A frame of at least this size goes out alone, without being copied. Smaller ones are put together. Where messages wait
+/// for company, company is worth more than a copy: there a frame goes out alone from a quarter of a batch on.
 const ALONE: usize = 64 * 1024;
 
 /// Messages that go to an endpoint together.
@@ -139,8 +140,9 @@ impl Gather {
                 }
             };
             let batch = &frame.batch;
+            let alone = if self.pacing.wait.is_zero() { ALONE } else { ALONE.max(self.pacing.bytes / 4) };
             let fits = batch.len() <= self.pacing.messages && batch.bytes() <= self.pacing.bytes.max(ALONE * 8);
-            if chunk.is_empty() && from == 0 && fits && batch.bytes() >= ALONE && batch.wanted_whole(self.slot) {
+            if chunk.is_empty() && from == 0 && fits && batch.bytes() >= alone && batch.wanted_whole(self.slot) {
                 chunk.ids.extend(frame.first_id..frame.first_id + batch.len() as u64);
                 chunk.upto = frame.first_id + batch.len() as u64;
                 chunk.whole = Some(frame);

@@ -140,6 +140,14 @@ impl Program {
         );
     }
 
+    /// As a crash would: nothing is finished, nothing is told.
+    pub fn kill(mut self) -> Directory {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        assert!(!self.log().contains("panicked"), "{}", self.log());
+        std::mem::replace(&mut self.directory, Directory::new())
+    }
+
     /// The account, at the end of every test.
     pub fn stop(mut self) -> Directory {
         self.balanced();

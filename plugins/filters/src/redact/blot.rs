@@ -86,13 +86,17 @@ fn without_named(rules: &Rules, text: &str, named: impl Fn(&str) -> bool) -> Opt
         }
         let from = text.len() - value.len();
         let length = length(value);
-        out.extend_from_slice(text.get(copied..from).unwrap_or_default().as_bytes());
         let content = value.get(..length).unwrap_or_default();
-        let slashes = content.get(..slashes(content)).unwrap_or_default();
         let plain = content.trim_matches(['\\', '"']);
+        let mark = rules.secrets.mark.of(plain.as_bytes());
+        if plain == mark {
+            continue;
+        }
+        out.extend_from_slice(text.get(copied..from).unwrap_or_default().as_bytes());
+        let slashes = content.get(..slashes(content)).unwrap_or_default();
         out.extend_from_slice(slashes.as_bytes());
         out.push(b'"');
-        wire::write_str_inside(&mut out, &rules.secrets.mark.of(plain.as_bytes()));
+        wire::write_str_inside(&mut out, &mark);
         out.extend_from_slice(slashes.as_bytes());
         out.push(b'"');
         copied = from + length;

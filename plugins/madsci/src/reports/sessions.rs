@@ -31,7 +31,7 @@ const SESSIONS: usize = 2000;
 /// Nodes of all sessions together.
 const NODES: usize = 20_000;
 
-/// Events that all sessions together look at, those in several as often: about two seconds of work, which nothing stops.
+/// Events that all sessions together look at, those in several as often: nothing stops this work, so it must end soon.
 const LOOKS: usize = 20_000_000;
 
 /// How an action says that it runs.
@@ -112,8 +112,7 @@ pub fn sessions(activities: &Activities) -> Result<Vec<Session>, String> {
             _ => {}
         }
     }
-    let mut sessions = Vec::with_capacity(starts.len().max(1));
-    let mut looks = 0;
+    let mut found = Vec::with_capacity(starts.len());
     for start in starts {
         let id = start.place().map_or_else(|| format!("system_{}", start.at.unix_seconds()), str::to_owned);
         let after = |times: &HashMap<&str, Vec<Timestamp>>| {
@@ -124,18 +123,17 @@ pub fn sessions(activities: &Activities) -> Result<Vec<Session>, String> {
         let kind = if start.kind == "lab_start" { "lab" } else { "workcell" };
         let made_up = || format!("{} {}", if kind == "lab" { "Lab" } else { "Workcell" }, tail(&id));
         let name = start.name.clone().unwrap_or_else(made_up);
-        let range = Range { start: start.at, end };
-        looks += activities.inside(range).len();
-        if looks > LOOKS {
-            return Err("too many sessions at the same time in that range; ask for a shorter one".to_owned());
-        }
-        sessions.push(session(activities, kind, id, name, range));
+        found.push((kind, id, name, Range { start: start.at, end }));
     }
-    if sessions.is_empty() {
+    if found.iter().map(|(.., range)| activities.inside(*range).len()).sum::<usize>() > LOOKS {
+        return Err("too many sessions at the same time in that range; ask for a shorter one".to_owned());
+    }
+    if found.is_empty() {
         let id = format!("analysis_{}", activities.range.start.unix_seconds());
-        let name = "Complete Database Analysis".to_owned();
-        sessions.push(session(activities, "default_analysis", id, name, activities.range));
+        found.push(("default_analysis", id, "Complete Database Analysis".to_owned(), activities.range));
     }
+    let whole = |(kind, id, name, range)| session(activities, kind, id, name, range);
+    let sessions: Vec<Session> = found.into_iter().map(whole).collect();
     if sessions.iter().map(|session| session.nodes.len()).sum::<usize>() > NODES {
         return Err(format!("more than {NODES} nodes in the sessions of that range; ask for a shorter one"));
     }

@@ -167,7 +167,8 @@ mod tests {
             assert_eq!(query(text).as_ref().map_err(String::as_str), Err(says), "{text}");
         }
         let limit = |text: &str| {
-            let asked = Asked::of_address(Some(format!("limit={text}")), &["limit"]).map_err(|wrong| wrong.to_string())?;
+            let asked =
+                Asked::of_address(Some(format!("limit={text}")), &["limit"]).map_err(|wrong| wrong.to_string())?;
             asked.number("limit", 1..=10).map_err(|wrong| wrong.to_string())
         };
         assert_eq!((limit("10"), limit("")), (Ok(Some(10)), Ok(None)));

@@ -23,16 +23,18 @@ pub(super) async fn change(desk: &Desk, kept: Kept, request: Request, change: Ch
             let expr = meant(query, change)?;
             let limit = match body.get("limit") {
                 None => USUAL,
-                Some(limit) => whole(limit).filter(|limit| *limit > 0).ok_or_else(|| bad("`limit` is a number from 1"))?,
+                Some(limit) => {
+                    whole(limit).filter(|limit| *limit > 0).ok_or_else(|| bad("`limit` is a number from 1"))?
+                }
             };
             let deadline = Instant::now() + DEADLINE.1;
             desk.ask(kept, move |store, _| Ok(change_all(store, &expr, change, limit, deadline)?)).await?
         }
         (None, Some(Value::List(positions))) if !body.contains("limit") => {
             let positions = positions.iter().map(whole).collect::<Option<Vec<u64>>>();
-            let mut positions = positions.filter(|positions| positions.len() <= MOST).ok_or_else(|| {
-                bad(format!("`positions` are whole numbers, at most {MOST} of them"))
-            })?;
+            let mut positions = positions
+                .filter(|positions| positions.len() <= MOST)
+                .ok_or_else(|| bad(format!("`positions` are whole numbers, at most {MOST} of them")))?;
             positions.sort_unstable();
             positions.dedup();
             let work = move |store: &dyn metlog_query::Store, _| {
@@ -44,7 +46,9 @@ pub(super) async fn change(desk: &Desk, kept: Kept, request: Request, change: Ch
             };
             desk.ask(kept, work).await?
         }
-        (None, Some(_)) => return Err(bad("`positions` is a list of whole numbers, and a `limit` does not go with it")),
+        (None, Some(_)) => {
+            return Err(bad("`positions` is a list of whole numbers, and a `limit` does not go with it"));
+        }
         _ => return Err(bad("expected either a `query` that is not empty, or `positions`; `*` means everything")),
     };
     desk.answer(tree!({"changed": done.changed, "done": done.done}).to_string().into_bytes())
@@ -71,7 +75,8 @@ mod tests {
 
     #[test]
     fn what_is_restored_is_archived() {
-        let meant = |query: &str| meant(query, Change::Restore).map(|expr| expr.to_string()).map_err(|why| why.to_string());
+        let meant =
+            |query: &str| meant(query, Change::Restore).map(|expr| expr.to_string()).map_err(|why| why.to_string());
         assert_eq!(meant("a OR b").as_deref(), Ok("(a OR b) archived:yes"));
         assert_eq!(meant("a archived:no").as_deref(), Ok("a archived:no archived:yes"));
         assert!(meant("a) OR (b").is_err_and(|why| why.starts_with("column 2: ")));

@@ -20,6 +20,9 @@ const PORTION: usize = 512 * 1024;
 /// How long a portion waits for its turn. Whoever has half of a file would rather wait than begin anew.
 const TURN: Duration = Duration::from_secs(60);
 
+/// How long what was found before has to get into the socket.
+const FLUSH: Duration = Duration::from_millis(100);
+
 /// What is to be written, and how.
 pub(super) struct Export {
     pub expr: Expr,
@@ -70,12 +73,7 @@ impl Export {
     }
 
     /// The answer, once its first portion is there.
-    pub(super) async fn answer(
-        self,
-        desk: Desk,
-        shelf: Shelf,
-        turn: OwnedSemaphorePermit,
-    ) -> Result<Response, Wrong> {
+    pub(super) async fn answer(self, desk: Desk, shelf: Shelf, turn: OwnedSemaphorePermit) -> Result<Response, Wrong> {
         let (kind, name) = match self.columns {
             Some(_) => ("text/csv; charset=utf-8", "attachment; filename=\"messages.csv\""),
             None => ("application/x-ndjson", "attachment; filename=\"messages.jsonl\""),
@@ -87,7 +85,11 @@ impl Export {
         let first = sending.next(first, turn).await?;
         let body = futures_util::stream::unfold(Some(first), |step| async {
             Some(match step? {
-                Step::Cut => (Err(io::Error::other("not everything was found in time")), None),
+                Step::Cut => {
+                    // What has been found goes out first: an error leaves behind what is not sent yet.
+                    tokio::time::sleep(FLUSH).await;
+                    (Err(io::Error::other("not everything was found in time")), None)
+                }
                 Step::Last(bytes, cut) => (Ok(bytes), cut.then_some(Step::Cut)),
                 Step::More(bytes, sending) => (Ok(bytes), Some(sending.more().await)),
             })
