@@ -124,11 +124,9 @@ fn what_all_say_at_once_is_kept_once_in_every_place_with_every_field() {
         assert_same(&lines(&router.text(&format!("{name}.jsonl"))), &expected, name);
     }
     let status: Value = serde_json::from_str(&router.ask("/v1/status").body).expect("JSON");
-    assert_eq!(
-        (&status["unaccounted"], &status["inputs"][0]["refused"]),
-        (&0.into(), &serde_json::json!({})),
-        "{status}"
-    );
+    let refused =
+        status["inputs"]["http"]["refused"].as_object().expect("reasons").iter().filter(|(_, count)| **count != 0);
+    assert_eq!((&status["unaccounted"], refused.count()), (&0.into(), 0), "{status}");
     router.stop();
 }
 

@@ -42,8 +42,10 @@ pub fn read(text: &str, told: bool) -> Option<Found> {
             (said, frames) = (&[], bare);
         }
     }
+    // Java and JavaScript list frames between the causes; taken for lines of a text they would tell nonsense.
+    let foreign = said.iter().any(|line| line.starts_with([' ', '\t']) && line.trim_start().starts_with("at "));
     let (error, causes) = chain(said);
-    if frames.is_empty() && causes.is_empty() {
+    if foreign || (frames.is_empty() && causes.is_empty()) {
         return None;
     }
 
@@ -234,7 +236,8 @@ mod tests {
         let bare = read("   0: app::f\n             at src/f.rs:1\n   1: app::main\n", false).unwrap();
         let frames = &bare.chain[0].stacktrace.as_ref().unwrap().frames;
         assert_eq!((frames.len(), frames[1].lineno, frames[1].colno), (2, Some(1), None));
-        for text in ["", "Stack:", "text\nStack:\nnothing here", "1: one\nis none", "a: b"] {
+        let java = "java.lang.X: a\n\tat shop.A.f(A.java:1)\nCaused by: java.lang.Y: b\n\tat shop.B.g(B.java:2)";
+        for text in ["", "Stack:", "text\nStack:\nnothing here", "1: one\nis none", "a: b", java] {
             assert!(read(text, true).is_none(), "{text:?}");
         }
         let panic = read("panic: index out of bounds\nStack:\n   0: core::panicking::panic\n   1: app::f\n", true);

@@ -26,7 +26,7 @@ if which == "masterlog":
     def finish():
         idle = 0
         while idle < 2:
-            result = client.flush(timeout=20)
+            result = client.flush(timeout_seconds=20)
             assert result.ok, result
             idle = 0 if result.accepted else idle + 1
 elif which == "victorialogs":
