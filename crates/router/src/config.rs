@@ -11,6 +11,7 @@ use crate::deliver::{Habits, Open};
 use crate::edits::Edits;
 use crate::http::Ground;
 use crate::routes::{Node as FilterNode, Route, Routes};
+use metlog_http::server::DialectEntry;
 use metlog_http::server::keys::Keys;
 use metlog_message::Severity;
 use metlog_pipeline::registry::{Unknown, blame};
@@ -284,9 +285,7 @@ fn input(named: &Named<'_>, router: &RouterSettings, keys: bool) -> Result<Input
     let (kind, place) = named.kind()?;
     let settings = named.without(&["type"]);
     let what = if kind == "http" {
-        let http: HttpInput = metlog_settings::read(&settings)?;
-        crate::http::check(&http, &settings, router, keys)?;
-        InputKind::Http(http)
+        InputKind::Http(http_input(named, &settings, router, keys)?)
     } else {
         let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error))?;
         // Read now for its mistakes, and again whenever it is opened.
@@ -294,6 +293,27 @@ fn input(named: &Named<'_>, router: &RouterSettings, keys: bool) -> Result<Input
         InputKind::Plugin(entry)
     };
     Ok(InputPlan { name: named.name.to_owned(), section: settings, what })
+}
+
+/// An HTTP input; a table in it with a dialect's name is that dialect's settings.
+fn http_input(named: &Named<'_>, settings: &Node, router: &RouterSettings, keys: bool) -> Result<HttpInput, Problems> {
+    let mut problems = Problems::new();
+    let dialects: Vec<_> =
+        DialectEntry::all().into_iter().filter(|entry| named.table.get(entry.name).is_some()).collect();
+    let names: Vec<&str> = dialects.iter().map(|entry| entry.name).chain(["type"]).collect();
+    let mut http: HttpInput = problems.note(metlog_settings::read(&named.without(&names))).unwrap_or_default();
+    for entry in dialects {
+        let Some(own) = named.table.get(entry.name) else { continue };
+        if !http.dialects.is_empty() && !http.dialects.iter().any(|name| name == entry.name) {
+            let why = format!("`{}` has settings here and is not among the `dialects` spoken", entry.name);
+            problems.push(Problem::at(&own.origin, why));
+        }
+        // Read now for its mistakes, and again whenever it is opened.
+        problems.note((entry.read)(own).map(drop));
+        http.settings.insert(entry.name.to_owned(), own.clone());
+    }
+    problems.note(crate::http::check(&http, settings, router, keys));
+    problems.or(http)
 }
 
 impl InputPlan {

@@ -88,8 +88,9 @@ pub fn dialects(server: &Server, input: &HttpInput, inlet: &Inlet) -> Result<(ax
     let (mut routes, mut home) = (axum::Router::new(), Fragments::new());
     for entry in chosen(&input.dialects) {
         let keyless = input.keyless.iter().any(|name| name == entry.name);
-        let empty = Node::new(Origin::named(entry.name), Kind::Table(Table::default()));
-        let dialect = (entry.read)(&empty).map_err(|problems| problems.to_string())?()?;
+        let empty = || Node::new(Origin::named(entry.name), Kind::Table(Table::default()));
+        let settings = input.settings.get(entry.name).cloned().unwrap_or_else(empty);
+        let dialect = (entry.read)(&settings).map_err(|problems| problems.to_string())?()?;
         home.extend(dialect.home());
         routes = routes.merge(server.door(inlet.another()).lead_to(entry.name, keyless, dialect));
     }

@@ -68,6 +68,12 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ("[inputs.tcp]\nlisten = 'here'\n", "r.toml:2:10"),
         ("[inputs.tcp]\nlisten = '127.0.0.1:1'\nakc = true\n", "r.toml:3:1: unknown key `akc`"),
         ("inputs = 3\n", "`inputs` must be sections such as `[inputs.name]`"),
+        ("[inputs.http.madsci]\ntimezon = 'UTC'\n", "r.toml:2:1: unknown key `timezon`"),
+        ("[inputs.http.madsci]\ntimezon = 'UTC'\n", "did you mean `timezone`?"),
+        (
+            "[inputs.http]\ndialects = ['http']\n[inputs.http.madsci]\ntimezone = 'UTC'\n",
+            "r.toml:3:1: `madsci` has settings here and is not among the `dialects` spoken",
+        ),
         ("[inputs]\nudp = 3\n", "write `[inputs.udp]` above its settings"),
         ("[inputs.'a b']\n", "`a b` is no name"),
         ("[endpoints.x]\ntype = 'flie'\npath = 'x'\n", "r.toml:2:8: unknown endpoint `flie`"),

@@ -147,6 +147,9 @@ fn inputs(own: &dyn Fn(&str, Shape) -> Value) -> Sections {
     let mut http = own("HttpInput", describe::<HttpInput>());
     name_dialects(&mut http, &["dialects", "keyless"]);
     set(&mut http, "type", json!({ "const": "http" }));
+    for entry in DialectEntry::all() {
+        set(&mut http, entry.name, json!({ "type": "object", "description": "What this dialect is told." }));
+    }
     plugins.push(Plugin { name: "http", aliases: &[], section: http });
     Sections { name: "input", plugins }
 }

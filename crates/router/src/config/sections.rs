@@ -3,6 +3,7 @@
 use metlog_message::{Severity, Timestamp, wire};
 use metlog_settings::{Kind, Node, Problems, Size, Span, Table, suggest};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -162,6 +163,9 @@ pub struct HttpInput {
     pub trusted_network: bool,
     /// Names under which the port may be addressed, beside its own.
     pub allowed_hosts: Vec<String>,
+    /// What each dialect is told, from the tables of their names.
+    #[serde(skip)]
+    pub settings: BTreeMap<String, Node>,
 }
 
 /// What every endpoint can be told, beside what its plugin wants to know.
