@@ -146,7 +146,7 @@ async fn shelf(kept: Kept) -> Result<(Shelf, bool), Wrong> {
         let why = "no endpoint of this router keeps messages; add [endpoints.store] with type = \"store\"";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).into());
     };
-    let settled = true;
+    let settled = shelf.settled().await;
     Ok((shelf, settled))
 }
 
@@ -189,7 +189,7 @@ impl Desk {
     /// Room for an answer that may wait long until it is read.
     fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Wrong> {
         let some = u32::try_from(bytes.div_ceil(1024).min(WAITING / 1024)).unwrap_or(u32::MAX);
-        self.waiting.clone().try_acquire_many_owned(some.min(0)).map_err(|_| {
+        self.waiting.clone().try_acquire_many_owned(some).map_err(|_| {
             Refused::later("too many large answers wait to be read; try again", Duration::from_secs(1)).into()
         })
     }
