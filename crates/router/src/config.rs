@@ -40,9 +40,9 @@ pub struct Plan {
     /// `[inputs.*]`, in the order of the file.
     pub inputs: Vec<InputPlan>,
     /// `[filters.*]`, each after those it refers to.
-    filters: Vec<FilterPlan>,
+    pub(crate) filters: Vec<FilterPlan>,
     /// `router.edit`, as positions among them.
-    edits: Vec<usize>,
+    pub(crate) edits: Vec<usize>,
     /// `[endpoints.*]`, in the order of the file.
     pub endpoints: Vec<EndpointPlan>,
     /// What is right and probably not meant.
@@ -68,12 +68,14 @@ pub enum InputKind {
     Http(HttpInput),
 }
 
-struct FilterPlan {
-    name: String,
-    what: FilterKind,
+#[derive(Clone)]
+pub(crate) struct FilterPlan {
+    pub(crate) name: String,
+    pub(crate) what: FilterKind,
 }
 
-enum FilterKind {
+#[derive(Clone)]
+pub(crate) enum FilterKind {
     Plugin(&'static FilterEntry, Node),
     Any(Vec<usize>),
     All(Vec<usize>),
@@ -91,10 +93,10 @@ pub struct EndpointPlan {
     /// How many write side by side.
     pub workers: usize,
     /// What every endpoint can be told.
-    keys: EndpointKeys,
-    inputs: Option<BTreeSet<u32>>,
-    filters: Vec<usize>,
-    alerts: bool,
+    pub(crate) keys: EndpointKeys,
+    pub(crate) inputs: Option<BTreeSet<u32>>,
+    pub(crate) filters: Vec<usize>,
+    pub(crate) alerts: bool,
     /// Opens an instance.
     pub open: Open,
     /// Opens what it keeps for questions, if it keeps anything.
@@ -547,16 +549,12 @@ impl Plan {
     /// # Errors
     /// If one does not open.
     pub fn edits(&self, before: Option<&Edits>) -> Result<Option<Arc<Edits>>, String> {
-        let mut editors = Vec::new();
-        for at in &self.edits {
-            let Some(FilterPlan { name, what: FilterKind::Plugin(entry, settings) }) = self.filters.get(*at) else {
-                return Err("`router.edit` names a filter that is none".to_owned());
-            };
-            let opened = (entry.read)(settings).map_err(|problems| problems.to_string())?();
-            let filter = opened.map_err(|why| format!("filter `{name}`: {why}"))?;
-            editors.push((name.clone(), format!("{} {}", entry.name, settings.to_json()), filter));
-        }
-        Ok(Edits::new(editors, before))
+        edits(&self.editors(), before)
+    }
+
+    /// What is needed to open the editors when the plan is gone.
+    pub(crate) fn editors(&self) -> Vec<FilterPlan> {
+        self.edits.iter().filter_map(|at| self.filters.get(*at).cloned()).collect()
     }
 
     /// The endpoint whose messages are asked for: the one that `router.store` names, or else the first that keeps any.
@@ -601,6 +599,20 @@ impl Plan {
         });
         Ok(Routes::new(routes.collect(), filters))
     }
+}
+
+/// Opens editors; see [`Plan::edits`].
+pub(crate) fn edits(plans: &[FilterPlan], before: Option<&Edits>) -> Result<Option<Arc<Edits>>, String> {
+    let mut editors = Vec::new();
+    for FilterPlan { name, what } in plans {
+        let FilterKind::Plugin(entry, settings) = what else {
+            return Err("`router.edit` names a filter that is none".to_owned());
+        };
+        let opened = (entry.read)(settings).map_err(|problems| problems.to_string())?();
+        let filter = opened.map_err(|why| format!("filter `{name}`: {why}"))?;
+        editors.push((name.clone(), format!("{} {}", entry.name, settings.to_json()), filter));
+    }
+    Ok(Edits::new(editors, before))
 }
 
 impl EndpointPlan {

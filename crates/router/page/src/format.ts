@@ -28,8 +28,8 @@ export function bytes(count: number | null | undefined): string {
 export function span(ms: number | null | undefined): string {
   if (!known(ms)) return NONE;
   const size = Math.abs(ms);
-  if (size < 1000) return `${digits(ms)} ms`;
-  if (size < 59_950) return `${(ms / 1000).toFixed(size < 9950 ? 1 : 0)} s`;
+  if (size < 999.5) return `${digits(ms)} ms`;
+  if (size < 59_500) return `${(ms / 1000).toFixed(size < 9950 ? 1 : 0)} s`;
   const units: [number, string][] = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   // Rounded to the smaller of the two units that are told, so that 60 of it never stand there.
   const seconds = Math.round(size / 1000);

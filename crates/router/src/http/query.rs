@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-mod asked;
+pub(super) mod asked;
 mod change;
 mod csv;
 mod export;
@@ -89,7 +89,7 @@ pub fn routes(guard: &Guard) -> axum::Router {
 
 /// What went wrong with a question.
 #[derive(Debug)]
-enum Wrong {
+pub(super) enum Wrong {
     Refused(Refused),
     /// A mistake in the query, at this column.
     Query(language::Mistake),
@@ -133,15 +133,15 @@ impl IntoResponse for Wrong {
     }
 }
 
-type Answer = Result<Response, Wrong>;
-type Kept = Option<Extension<Shelf>>;
+pub(super) type Answer = Result<Response, Wrong>;
+pub(super) type Kept = Option<Extension<Shelf>>;
 
-fn bad(why: impl Into<String>) -> Wrong {
+pub(super) fn bad(why: impl Into<String>) -> Wrong {
     Refused::new(StatusCode::BAD_REQUEST, why.into()).into()
 }
 
 /// The store, and whether it has what was acknowledged before.
-async fn shelf(kept: Kept) -> Result<(Shelf, bool), Wrong> {
+pub(super) async fn shelf(kept: Kept) -> Result<(Shelf, bool), Wrong> {
     let Some(Extension(shelf)) = kept else {
         let why = "no endpoint of this router keeps messages; add [endpoints.store] with type = \"store\"";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).into());
@@ -382,6 +382,7 @@ async fn everything(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQu
         left: asked.number("limit", 1..=u64::MAX)?.unwrap_or(u64::MAX),
         time: asked.deadline(EXPORT_DEADLINE.0, EXPORT_DEADLINE.1)?,
         columns: as_csv.then_some(columns),
+        begun: false,
     };
     let (shelf, _) = shelf(kept).await?;
     let turn = desk.turn(TURN).await?;

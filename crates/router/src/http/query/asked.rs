@@ -11,11 +11,11 @@ use std::time::Duration;
 
 /// Names with their values, each of them once.
 #[derive(Debug)]
-pub(super) struct Asked(Vec<(String, String)>);
+pub(in crate::http) struct Asked(Vec<(String, String)>);
 
 impl Asked {
     /// Of what stands behind the `?`.
-    pub(super) fn of_address(query: Option<String>, known: &[&str]) -> Result<Self, Wrong> {
+    pub(in crate::http) fn of_address(query: Option<String>, known: &[&str]) -> Result<Self, Wrong> {
         let query = query.unwrap_or_default();
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -25,7 +25,7 @@ impl Asked {
     }
 
     /// Of these.
-    pub(super) fn of(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, Wrong> {
+    pub(in crate::http) fn of(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, Wrong> {
         for (at, (name, _)) in pairs.iter().enumerate() {
             known_name("parameter", name, known)?;
             if pairs.iter().take(at).any(|(before, _)| before == name) {
@@ -39,21 +39,21 @@ impl Asked {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn expr(&self) -> Result<Expr, Wrong> {
+    pub(in crate::http) fn expr(&self) -> Result<Expr, Wrong> {
         language::parse(self.get("query").unwrap_or_default(), Timestamp::now()).map_err(Wrong::Query)
     }
 
-    pub(super) fn order(&self) -> Result<Order, Wrong> {
+    pub(in crate::http) fn order(&self) -> Result<Order, Wrong> {
         let newest = ("newest", Order::NewestFirst);
         Ok(self.one_of("order", &[newest, ("oldest", Order::OldestFirst)])?.unwrap_or(Order::NewestFirst))
     }
 
-    pub(super) fn after(&self, order: Order) -> Result<Option<Cursor>, Wrong> {
+    pub(in crate::http) fn after(&self, order: Order) -> Result<Option<Cursor>, Wrong> {
         self.get("after").map(|text| Cursor::parse(text, order)).transpose().map_err(bad)
     }
 
     /// How long it may take.
-    pub(super) fn deadline(&self, usual: Duration, most: Duration) -> Result<Duration, Wrong> {
+    pub(in crate::http) fn deadline(&self, usual: Duration, most: Duration) -> Result<Duration, Wrong> {
         let Some(text) = self.get("deadline") else { return Ok(usual) };
         let span: Span = text.parse().map_err(|why| bad(format!("`deadline`: {why}")))?;
         let span = span.duration();
@@ -63,7 +63,7 @@ impl Asked {
         Ok(span)
     }
 
-    pub(super) fn number(&self, name: &str, within: RangeInclusive<u64>) -> Result<Option<u64>, Wrong> {
+    pub(in crate::http) fn number(&self, name: &str, within: RangeInclusive<u64>) -> Result<Option<u64>, Wrong> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse().ok().filter(|number| digits && within.contains(number)) {
@@ -75,7 +75,7 @@ impl Asked {
         }
     }
 
-    pub(super) fn one_of<T: Copy>(&self, name: &str, known: &[(&str, T)]) -> Result<Option<T>, Wrong> {
+    pub(in crate::http) fn one_of<T: Copy>(&self, name: &str, known: &[(&str, T)]) -> Result<Option<T>, Wrong> {
         let Some(text) = self.get(name) else { return Ok(None) };
         if let Some((_, meaning)) = known.iter().find(|(known, _)| *known == text) {
             return Ok(Some(*meaning));
@@ -85,7 +85,7 @@ impl Asked {
     }
 
     /// Paths with commas between them.
-    pub(super) fn paths(&self, name: &str, most: usize) -> Result<Vec<Path>, Wrong> {
+    pub(in crate::http) fn paths(&self, name: &str, most: usize) -> Result<Vec<Path>, Wrong> {
         let Some(text) = self.get(name) else { return Ok(Vec::new()) };
         let path = |text: &str| {
             let wrong = || bad(format!("`{name}`: `{}` is no path such as `fields.user`", short(text)));
@@ -100,7 +100,7 @@ impl Asked {
 }
 
 /// Refuses any other name.
-pub(super) fn known_name(what: &str, name: &str, known: &[&str]) -> Result<(), Wrong> {
+pub(in crate::http) fn known_name(what: &str, name: &str, known: &[&str]) -> Result<(), Wrong> {
     if known.contains(&name) {
         return Ok(());
     }

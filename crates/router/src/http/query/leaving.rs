@@ -30,10 +30,10 @@ pub(super) struct Awaited {
 /// Only scans end early. A change is made whole; one of many batches finds no more to change.
 impl Store for Awaited {
     fn scan(&self, scan: &Scan, each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>) -> Result<End, Trouble> {
-        let mut each = |row: &Row<'_>| each(row);
+        let mut each = |row: &Row<'_>| if self.left.load(Relaxed) { ControlFlow::Break(()) } else { each(row) };
         let end = self.store.scan(scan, &mut each)?;
         // What follows is for nobody, and must not begin again.
-        let _ = &self.left; Ok(end)
+        if self.left.load(Relaxed) { Err(Trouble::Away("nobody waits any more".to_owned())) } else { Ok(end) }
     }
 
     fn change(&self, change: Change, positions: &[u64]) -> Result<u64, Trouble> {

@@ -1,0 +1,1 @@
+//! `nats`: metlog over NATS JetStream.
