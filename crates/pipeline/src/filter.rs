@@ -18,6 +18,12 @@ pub trait Filter: Send {
     /// Whether the message passes.
     fn keep(&mut self, event: &Event<'_>) -> bool;
 
+    /// What [`Filter::keep`] would say now, with nothing counted or remembered for it: for whoever asks where a message
+    /// would go. A filter that remembers something from one message to the next says it by itself.
+    fn peek(&mut self, event: &Event<'_>) -> bool {
+        self.keep(event)
+    }
+
     /// The answer for every message of this type and severity, if those two decide it.
     ///
     /// The client asks once per call site: a call site that no sender wants then costs one load and nothing else.

@@ -1,24 +1,27 @@
 //! The configuration file: read whole, checked whole, before anything is opened.
 
+mod endpoints;
+mod filters;
+mod inputs;
 mod keys;
 mod sections;
 
+pub use endpoints::{EndpointPlan, OpenStore, endpoint_kinds};
+pub(crate) use filters::{FilterKind, FilterPlan, edits};
+pub use inputs::{InputKind, InputPlan};
 pub use keys::KeySettings;
 pub(crate) use sections::EndpointKeys;
 pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};
 
-use crate::deliver::{Habits, Open};
 use crate::edits::Edits;
-use crate::http::Ground;
 use crate::routes::{Node as FilterNode, Route, Routes};
-use metlog_http::server::DialectEntry;
+use endpoints::{Context, endpoint};
+use filters::{edit_plan, filter_plans};
+use inputs::input;
 use metlog_http::server::keys::Keys;
-use metlog_message::Severity;
+use metlog_pipeline::Filter;
 use metlog_pipeline::registry::{Unknown, blame};
-use metlog_pipeline::{Endpoint, EndpointEntry, Filter, FilterEntry, Forward, Input, InputEntry, SenderEntry};
-use metlog_query::{Store, StoreEntry};
 use metlog_settings::{Environment, Kind, Layers, Node, Origin, Problem, Problems, Table, source, suggest};
-use sections::{mistyped, take};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -48,63 +51,6 @@ pub struct Plan {
     /// What is right and probably not meant.
     pub warnings: Vec<String>,
 }
-
-/// An input that was found right.
-pub struct InputPlan {
-    /// Its name.
-    pub name: String,
-    /// Its section: the same section means the same input.
-    pub section: Node,
-    /// What it is.
-    pub what: InputKind,
-}
-
-/// What an input is.
-#[derive(Clone)]
-pub enum InputKind {
-    /// A plugin.
-    Plugin(&'static InputEntry),
-    /// Routes on an HTTP port.
-    Http(HttpInput),
-}
-
-#[derive(Clone)]
-pub(crate) struct FilterPlan {
-    pub(crate) name: String,
-    pub(crate) what: FilterKind,
-}
-
-#[derive(Clone)]
-pub(crate) enum FilterKind {
-    Plugin(&'static FilterEntry, Node),
-    Any(Vec<usize>),
-    All(Vec<usize>),
-    Not(Vec<usize>),
-}
-
-/// An endpoint that was found right.
-pub struct EndpointPlan {
-    /// Its name, which its cursor goes by.
-    pub name: String,
-    /// Its section: the same section means the same endpoint.
-    pub section: Node,
-    /// Whether the spool waits for it when it is full.
-    pub required: bool,
-    /// How many write side by side.
-    pub workers: usize,
-    /// What every endpoint can be told.
-    pub(crate) keys: EndpointKeys,
-    pub(crate) inputs: Option<BTreeSet<u32>>,
-    pub(crate) filters: Vec<usize>,
-    pub(crate) alerts: bool,
-    /// Opens an instance.
-    pub open: Open,
-    /// Opens what it keeps for questions, if it keeps anything.
-    pub store: Option<OpenStore>,
-}
-
-/// Opens a store.
-pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn Store>, String> + Send + Sync>;
 
 /// Reads a file, or the built-in default.
 ///
@@ -283,78 +229,6 @@ fn unknown(place: &Origin, unknown: &Unknown) -> Problem {
     Problem::at(place, unknown.to_string()).suggest(unknown.suggestion.as_deref())
 }
 
-fn input(named: &Named<'_>, router: &RouterSettings, keys: bool) -> Result<InputPlan, Problems> {
-    let (kind, place) = named.kind()?;
-    let settings = named.without(&["type"]);
-    let what = if kind == "http" {
-        InputKind::Http(http_input(named, &settings, router, keys)?)
-    } else {
-        let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error))?;
-        // Read now for its mistakes, and again whenever it is opened.
-        drop((entry.read)(&settings)?);
-        InputKind::Plugin(entry)
-    };
-    Ok(InputPlan { name: named.name.to_owned(), section: settings, what })
-}
-
-/// An HTTP input; a table in it with a dialect's name is that dialect's settings.
-fn http_input(named: &Named<'_>, settings: &Node, router: &RouterSettings, keys: bool) -> Result<HttpInput, Problems> {
-    let mut problems = Problems::new();
-    let dialects: Vec<_> =
-        DialectEntry::all().into_iter().filter(|entry| named.table.get(entry.name).is_some()).collect();
-    let names: Vec<&str> = dialects.iter().map(|entry| entry.name).chain(["type"]).collect();
-    let mut http: HttpInput = problems.note(metlog_settings::read(&named.without(&names))).unwrap_or_default();
-    for entry in dialects {
-        let Some(own) = named.table.get(entry.name) else { continue };
-        if !http.dialects.is_empty() && !http.dialects.iter().any(|name| name == entry.name) {
-            let why = format!("`{}` has settings here and is not among the `dialects` spoken", entry.name);
-            problems.push(Problem::at(&own.origin, why));
-        }
-        // Read now for its mistakes, and again whenever it is opened.
-        problems.note((entry.read)(own).map(drop));
-        http.settings.insert(entry.name.to_owned(), own.clone());
-    }
-    problems.note(crate::http::check(&http, settings, router, keys));
-    problems.or(http)
-}
-
-impl InputPlan {
-    /// Opens it again and again, long after the plan is gone.
-    pub fn reopen(
-        &self,
-        ground: Ground,
-    ) -> impl Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Sync + 'static {
-        let what = self.what.clone();
-        let section = self.section.clone();
-        move || match &what {
-            InputKind::Plugin(entry) => (entry.read)(&section).map_err(|problems| problems.to_string())?().map(Some),
-            InputKind::Http(http) if http.listen.is_empty() => Ok(None),
-            InputKind::Http(http) => Ok(Some(Box::new(crate::http::Listener::open(http, ground.clone())?))),
-        }
-    }
-
-    /// What it is on the router's own port, if that is where it is.
-    pub fn on_own_port(&self) -> Option<&HttpInput> {
-        match &self.what {
-            InputKind::Http(http) if http.listen.is_empty() => Some(http),
-            _ => None,
-        }
-    }
-
-    /// Opens it, unless it is on the router's own port.
-    ///
-    /// # Errors
-    /// What and where, and what would be right.
-    pub fn open(&self, ground: &Ground) -> Result<Option<Box<dyn Input>>, String> {
-        self.reopen(ground.clone())()
-    }
-}
-
-struct Context<'a> {
-    inputs: &'a [&'a str],
-    filters: &'a BTreeMap<String, usize>,
-}
-
 fn names(table: &Table, key: &str) -> Result<Option<Vec<(String, Origin)>>, Problem> {
     let Some(node) = table.get(key) else { return Ok(None) };
     let text = |node: &Node| match node.as_str() {
@@ -372,175 +246,6 @@ fn nobody(what: &str, name: &str, place: &Origin, known: &[&str]) -> Problem {
         if known.is_empty() { "none is configured".to_owned() } else { format!("there are {}", known.join(", ")) };
     Problem::at(place, format!("no {what} is called `{name}`; {there}"))
         .suggest(suggest::nearest(name, known.iter().copied()))
-}
-
-fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<EndpointPlan, Problems> {
-    let mut problems = Problems::new();
-    let (kind, place) = named.kind()?;
-    let (kind, place) = (kind.to_owned(), place.clone());
-    let (common, own) = take(named.table, named.node);
-    let keys: Option<EndpointKeys> = problems.note(metlog_settings::read(&common));
-
-    let inputs = problems.note(names(named.table, "from_inputs")).flatten().map(|wanted| {
-        let found = wanted.iter().filter_map(|(name, place)| {
-            let number = context.inputs.iter().position(|known| known == name);
-            if number.is_none() {
-                problems.push(nobody("input", name, place, context.inputs));
-            }
-            number.and_then(|number| u32::try_from(number).ok())
-        });
-        found.collect::<BTreeSet<u32>>()
-    });
-    let known: Vec<&str> = context.filters.keys().map(String::as_str).collect();
-    let wanted = problems.note(names(named.table, "filters")).flatten().unwrap_or_default();
-    let mut filters = Vec::new();
-    for (name, place) in &wanted {
-        match context.filters.get(name) {
-            Some(at) => filters.push(*at),
-            None => problems.push(nobody("filter", name, place, &known)),
-        }
-    }
-    let store = StoreEntry::find(&kind).map(|entry| -> OpenStore {
-        let settings = own.clone();
-        Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?())
-    });
-    let open = problems.note(opener(&kind, &place, own).map_err(mistyped));
-    let (Some(keys), Some(open)) = (keys, open) else { return Err(problems) };
-    let alerts = keys.alerts.unwrap_or_else(|| EndpointEntry::find(&kind).is_ok_and(|entry| entry.alerts));
-    problems.or(EndpointPlan {
-        name: named.name.to_owned(),
-        section: named.node.clone(),
-        required: keys.required,
-        workers: keys.workers.get(),
-        keys,
-        inputs,
-        filters,
-        alerts,
-        open,
-        store,
-    })
-}
-
-/// How to open an endpoint of a kind: one of its own, or a sender.
-fn opener(kind: &str, place: &Origin, settings: Node) -> Result<Open, Problems> {
-    if let Ok(entry) = EndpointEntry::find(kind) {
-        drop((entry.read)(&settings)?);
-        return Ok(Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?()));
-    }
-    if let Ok(entry) = SenderEntry::find(kind) {
-        drop((entry.read)(&settings)?);
-        return Ok(Arc::new(move || {
-            let sender = (entry.read)(&settings).map_err(|problems| problems.to_string())?()?;
-            Ok(Box::new(Forward(sender)) as Box<dyn Endpoint>)
-        }));
-    }
-    let known = endpoint_kinds();
-    let message = format!("unknown endpoint `{kind}`, this program has {}", known.join(", "));
-    Err(Problem::at(place, message).suggest(suggest::nearest(kind, known.iter().copied())).into())
-}
-
-/// Everything that can be the `type` of an endpoint.
-pub fn endpoint_kinds() -> Vec<&'static str> {
-    let own = EndpointEntry::all().into_iter().map(|entry| entry.name);
-    let kinds: BTreeSet<&str> = own.chain(SenderEntry::all().into_iter().map(|entry| entry.name)).collect();
-    kinds.into_iter().collect()
-}
-
-/// The filters, each after those it refers to, and the position of each name.
-fn filter_plans(sections: &[Named<'_>], problems: &mut Problems) -> (Vec<FilterPlan>, BTreeMap<String, usize>) {
-    let known: Vec<&str> = sections.iter().map(|named| named.name).collect();
-    let mut plans = Vec::new();
-    let mut order: BTreeMap<String, usize> = BTreeMap::new();
-    let mut waiting = Vec::new();
-    for named in sections {
-        let Some((kind, place)) = problems.note(named.kind()) else { continue };
-        if !["any", "all", "not"].contains(&kind) {
-            let settings = named.without(&["type"]);
-            let found = FilterEntry::find(kind).map_err(|error| unknown(place, &error).into());
-            let read = found.and_then(|entry| (entry.read)(&settings).map(|_| entry));
-            if let Some(entry) = problems.note(read) {
-                order.insert(named.name.to_owned(), plans.len());
-                plans.push(FilterPlan { name: named.name.to_owned(), what: FilterKind::Plugin(entry, settings) });
-            }
-            continue;
-        }
-        for (key, place, _) in named.table.iter().filter(|(key, _, _)| !["type", "of"].contains(key)) {
-            let message = format!("`{key}` means nothing to `{kind}`, which has `of` and no other setting");
-            problems.push(Problem::at(place, message).suggest(suggest::nearest(key, ["of", "type"])));
-        }
-        let of = problems.note(names(named.table, "of")).flatten().unwrap_or_default();
-        if of.is_empty() && named.table.get("of").is_none_or(|node| node.as_list().is_some_and(<[Node]>::is_empty)) {
-            let message = format!("`{kind}` needs `of = [\"…\"]`, the names of the filters it combines");
-            problems.push(Problem::at(named.place, message));
-        }
-        for (name, place) in &of {
-            if !known.contains(&name.as_str()) {
-                problems.push(nobody("filter", name, place, &known));
-            }
-        }
-        waiting.push((named, kind, of));
-    }
-    // Those whose parts are all there, round after round. What is left at the end refers to itself, or to what is wrong.
-    loop {
-        let before = waiting.len();
-        waiting.retain(|(named, kind, of)| {
-            let Some(parts) = of.iter().map(|(name, _)| order.get(name).copied()).collect::<Option<Vec<_>>>() else {
-                return true;
-            };
-            let what = match *kind {
-                "any" => FilterKind::Any(parts),
-                "all" => FilterKind::All(parts),
-                _ => FilterKind::Not(parts),
-            };
-            order.insert(named.name.to_owned(), plans.len());
-            plans.push(FilterPlan { name: named.name.to_owned(), what });
-            false
-        });
-        if waiting.len() == before {
-            break;
-        }
-    }
-    if problems.is_empty() {
-        for (named, _, of) in waiting {
-            let through: Vec<&str> = of.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!("`{}` is a filter of itself, by way of {}", named.name, through.join(", "));
-            problems.push(Problem::at(named.place, message));
-        }
-    }
-    // An endpoint that names a filter with a mistake of its own has no second one.
-    for named in sections {
-        order.entry(named.name.to_owned()).or_insert(usize::MAX);
-    }
-    (plans, order)
-}
-
-/// The filters that edit, in their order.
-fn edit_plan(
-    router: &Node,
-    filters: &[FilterPlan],
-    order: &BTreeMap<String, usize>,
-    problems: &mut Problems,
-) -> Vec<usize> {
-    let wanted = router.as_table().and_then(|table| problems.note(names(table, "edit")).flatten()).unwrap_or_default();
-    let known: Vec<&str> = order.keys().map(String::as_str).collect();
-    let mut edits = Vec::new();
-    for (name, place) in &wanted {
-        let Some(at) = order.get(name) else {
-            problems.push(nobody("filter", name, place, &known));
-            continue;
-        };
-        let what = filters.get(*at).map(|plan| &plan.what);
-        if matches!(what, Some(FilterKind::Any(_) | FilterKind::All(_) | FilterKind::Not(_))) {
-            problems.push(Problem::at(
-                place,
-                format!("`{name}` combines filters, and changes nothing; name those that do"),
-            ));
-        } else if edits.contains(at) && what.is_some() {
-            problems.push(Problem::at(place, format!("`{name}` is named twice: it sees each message once")));
-        }
-        edits.push(*at);
-    }
-    edits
 }
 
 impl Plan {
@@ -598,40 +303,5 @@ impl Plan {
             })
         });
         Ok(Routes::new(routes.collect(), filters))
-    }
-}
-
-/// Opens editors; see [`Plan::edits`].
-pub(crate) fn edits(plans: &[FilterPlan], before: Option<&Edits>) -> Result<Option<Arc<Edits>>, String> {
-    let mut editors = Vec::new();
-    for FilterPlan { name, what } in plans {
-        let FilterKind::Plugin(entry, settings) = what else {
-            return Err("`router.edit` names a filter that is none".to_owned());
-        };
-        let opened = (entry.read)(settings).map_err(|problems| problems.to_string())?();
-        let filter = opened.map_err(|why| format!("filter `{name}`: {why}"))?;
-        editors.push((name.clone(), format!("{} {}", entry.name, settings.to_json()), filter));
-    }
-    Ok(Edits::new(editors, before))
-}
-
-impl EndpointPlan {
-    /// How it is served, where the configuration does not say as the plugin likes it.
-    pub fn habits(&self, endpoint: &dyn Endpoint) -> Habits {
-        let mut pacing = endpoint.pacing();
-        pacing.messages = self.keys.batch_messages.map_or(pacing.messages, std::num::NonZeroUsize::get);
-        pacing.bytes =
-            self.keys.batch_bytes.map_or(pacing.bytes, |size| usize::try_from(size.bytes()).unwrap_or(usize::MAX));
-        pacing.wait = self.keys.batch_wait.map_or(pacing.wait, |span| span.duration());
-        Habits {
-            pacing,
-            retry: (self.keys.retry_min.duration(), self.keys.retry_max.duration()),
-            give_up_after: self.keys.give_up_after.map(|span| span.duration()),
-        }
-    }
-
-    /// The least severe it takes.
-    pub fn severity_max(&self) -> Option<Severity> {
-        self.keys.severity_max
     }
 }

@@ -125,10 +125,10 @@ impl Routes {
         verdict
     }
 
-    /// What each endpoint says to a message, and which condition said no. Counting filters count it.
+    /// What each endpoint says to a message, and which condition said no. Nothing is counted.
     pub fn explain(&self, input: u32, event: &Event<'_>) -> Vec<(&Route, Result<(), Refusal>)> {
         let mut filters = self.lock();
-        let mut asked = Asked::default();
+        let mut asked = Asked::looking();
         let alert = self.alerts() != 0 && is_alert(event.head);
         let mut verdict = |route: &Route| {
             if alert && route.alerts && route.takes_input(input) {
@@ -143,6 +143,36 @@ impl Routes {
             }
         };
         self.routes.iter().map(|route| (route, verdict(route))).collect()
+    }
+
+    /// What each filter says to a message, by its name. Nothing is counted.
+    pub fn opinions(&self, event: &Event<'_>) -> Vec<(&str, bool)> {
+        let mut filters = self.lock();
+        let mut asked = Asked::looking();
+        self.names.iter().enumerate().map(|(at, name)| (name.as_str(), asked.keep(&mut filters, at, event))).collect()
+    }
+
+    /// Whether an endpoint's conditions take a message again that it may have had: `marked` says that it was meant for it
+    /// once, and so came by an input that it takes. By which input another one came nobody knows any more, so it is taken
+    /// only if any will do. Nothing is counted.
+    pub fn takes_again(&self, slot: u32, marked: bool, event: &Event<'_>) -> bool {
+        let Some(route) = self.routes.iter().find(|route| route.slot == slot) else { return false };
+        if !marked && route.inputs.is_some() {
+            return false;
+        }
+        if route.alerts && is_alert(event.head) {
+            return true;
+        }
+        let input = route.inputs.iter().flatten().next().copied().unwrap_or_default();
+        if route.plainly_refuses(input, &event.head.kind, event.head.severity).is_some() {
+            return false;
+        }
+        if route.filters.is_empty() {
+            return true;
+        }
+        let mut filters = self.lock();
+        let mut asked = Asked::looking();
+        route.filters.iter().all(|at| asked.keep(&mut filters, *at, event))
     }
 }
 
@@ -187,14 +217,22 @@ fn decide(filters: &[Node], at: usize, kind: &str, severity: Severity) -> Option
 /// Each filter's answer about one message, so that none is asked twice: two endpoints with the same sample get the same
 /// messages, and a rate limit counts each once.
 #[derive(Default)]
-struct Asked(Vec<Option<bool>>);
+struct Asked(Vec<Option<bool>>, Looking);
+
+/// Whether filters that count are to leave that.
+type Looking = bool;
 
 impl Asked {
+    fn looking() -> Self {
+        Asked(Vec::new(), true)
+    }
+
     fn keep(&mut self, filters: &mut [Node], at: usize, event: &Event<'_>) -> bool {
         if let Some(Some(known)) = self.0.get(at) {
             return *known;
         }
         let answer = match filters.get_mut(at) {
+            Some(Node::Leaf(filter)) if self.1 => filter.peek(event),
             Some(Node::Leaf(filter)) => filter.keep(event),
             Some(Node::Any(of)) => of.clone().iter().any(|at| self.keep(filters, *at, event)),
             Some(Node::All(of)) => of.clone().iter().all(|at| self.keep(filters, *at, event)),

@@ -129,6 +129,12 @@ impl Filter for Dedup {
     fn keep(&mut self, event: &Event<'_>) -> bool {
         self.keep_at(event, Instant::now())
     }
+
+    fn peek(&mut self, event: &Event<'_>) -> bool {
+        let (same, now) = (self.fingerprint(event), Instant::now());
+        let recent = |passed: &Instant| now.saturating_duration_since(*passed) < self.window;
+        !self.passed.iter().any(|(passed, known)| *known == same && recent(passed))
+    }
 }
 
 impl Configured for Dedup {

@@ -202,6 +202,11 @@ impl Quota {
     /// The limit that a message is beyond which arrived then. What passes is charged to both. Times that go back count as
     /// no time.
     fn beyond(&mut self, event: &Event<'_>, arrived: Instant) -> Option<&Limit> {
+        self.within(event, arrived, true)
+    }
+
+    /// The same, charged or not.
+    fn within(&mut self, event: &Event<'_>, arrived: Instant, charged: bool) -> Option<&Limit> {
         let started = *self.started.get_or_insert(arrived);
         let now = arrived.saturating_duration_since(started).as_nanos() * (SECOND / 1_000_000_000);
         let key = match &self.by {
@@ -217,7 +222,9 @@ impl Quota {
         let bytes = ask(&self.bytes, account.bytes, event.raw.len());
         match (messages, bytes) {
             (Some(messages), Some(bytes)) => {
-                *account = Account { messages, bytes };
+                if charged {
+                    *account = Account { messages, bytes };
+                }
                 None
             }
             (None, _) => self.messages.as_ref(),
@@ -234,6 +241,10 @@ impl Quota {
 impl Filter for Quota {
     fn keep(&mut self, event: &Event<'_>) -> bool {
         self.keep_at(event, Instant::now())
+    }
+
+    fn peek(&mut self, event: &Event<'_>) -> bool {
+        self.within(event, Instant::now(), false).is_none()
     }
 
     fn edit(&mut self, event: &Event<'_>, _out: &mut Vec<u8>) -> Edit {

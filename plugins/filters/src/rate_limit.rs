@@ -91,17 +91,27 @@ impl RateLimit {
 
     /// The same as [`Filter::keep`] for a message that arrived then. Times that go back count as no time.
     pub fn keep_at(&mut self, event: &Event<'_>, arrived: Instant) -> bool {
+        let (bucket, now, interval, ahead) = self.bucket(event, arrived);
+        bucket.take(now, interval, ahead)
+    }
+
+    fn bucket(&mut self, event: &Event<'_>, arrived: Instant) -> (&mut Bucket, u128, u128, u128) {
         let started = *self.started.get_or_insert(arrived);
         let now = arrived.saturating_duration_since(started).as_nanos() * 1000;
         let (interval, ahead) = (self.interval, self.ahead);
         let key = self.key.as_ref().and_then(|key| key.find(event));
-        self.buckets.of(key.as_ref(), now, SECOND).take(now, interval, ahead)
+        (self.buckets.of(key.as_ref(), now, SECOND), now, interval, ahead)
     }
 }
 
 impl Filter for RateLimit {
     fn keep(&mut self, event: &Event<'_>) -> bool {
         self.keep_at(event, Instant::now())
+    }
+
+    fn peek(&mut self, event: &Event<'_>) -> bool {
+        let (bucket, now, interval, ahead) = self.bucket(event, Instant::now());
+        bucket.clone().take(now, interval, ahead)
     }
 }
 

@@ -75,6 +75,10 @@ impl Filter for Sample {
         }
     }
 
+    fn peek(&mut self, event: &Event<'_>) -> bool {
+        Sample { rate: self.rate, key: self.key.clone(), dice: self.dice.clone() }.keep(event)
+    }
+
     fn decide(&self, kind: &str, severity: Severity) -> Option<bool> {
         if self.rate == 0.0 || self.rate == 1.0 {
             return Some(self.rate == 1.0);
