@@ -47,4 +47,6 @@ pub use expr::Expr;
 pub use facts::Facts;
 pub use page::{Page, find, visit};
 pub use path::Path;
-pub use store::{Backup, Change, Cursor, End, Narrow, Order, Row, Scan, Shelf, Size, Store, StoreEntry, Trouble};
+pub use store::{
+    Backup, Change, Cursor, End, Exchange, Narrow, Order, Row, Scan, Shelf, Size, Store, StoreEntry, Trouble,
+};

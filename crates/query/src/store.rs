@@ -5,6 +5,7 @@ use metlog_pipeline::inventory;
 use metlog_pipeline::registry::{Configured, Opener, Reader, blame};
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,6 +43,16 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If they cannot be listed.
     fn backups(&self) -> Result<Vec<Backup>, Trouble>;
+
+    /// Puts a copy in the place of all it holds, while nobody uses it; what it held is kept aside. Without `act` only
+    /// looks whether that would work.
+    ///
+    /// # Errors
+    /// If the copy is not whole, the store is in use, or takes nothing back; then nothing is changed.
+    fn restore(&self, copy: &Path, act: bool) -> Result<Exchange, Trouble> {
+        let (copy, doing) = (copy.display(), if act { "is taken back" } else { "would be taken back" });
+        Err(Trouble::Refused(format!("nothing {doing} from {copy}: this store has tools of its own for that")))
+    }
 }
 
 /// What to look through.
@@ -181,6 +192,21 @@ pub struct Backup {
     pub whole: bool,
     /// What was said when it was made.
     pub note: String,
+}
+
+/// A copy that takes the place of what a store holds, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// What the copy says of itself, if it was made as one.
+    pub copy: Option<Backup>,
+    /// What is in it.
+    pub holds: Size,
+    /// Where it goes.
+    pub place: String,
+    /// What was there, or why that cannot be read; none if nothing was.
+    pub before: Option<Result<Size, Trouble>>,
+    /// Where that is now, once it is done.
+    pub kept: Option<String>,
 }
 
 /// Why a store could not answer.

@@ -217,32 +217,33 @@ fn decide(filters: &[Node], at: usize, kind: &str, severity: Severity) -> Option
 /// Each filter's answer about one message, so that none is asked twice: two endpoints with the same sample get the same
 /// messages, and a rate limit counts each once.
 #[derive(Default)]
-struct Asked(Vec<Option<bool>>, Looking);
-
-/// Whether filters that count are to leave that.
-type Looking = bool;
+struct Asked {
+    answers: Vec<Option<bool>>,
+    /// Filters that count are to leave that.
+    looking: bool,
+}
 
 impl Asked {
     fn looking() -> Self {
-        Asked(Vec::new(), true)
+        Asked { looking: true, ..Asked::default() }
     }
 
     fn keep(&mut self, filters: &mut [Node], at: usize, event: &Event<'_>) -> bool {
-        if let Some(Some(known)) = self.0.get(at) {
+        if let Some(Some(known)) = self.answers.get(at) {
             return *known;
         }
         let answer = match filters.get_mut(at) {
-            Some(Node::Leaf(filter)) if self.1 => filter.peek(event),
+            Some(Node::Leaf(filter)) if self.looking => filter.peek(event),
             Some(Node::Leaf(filter)) => filter.keep(event),
             Some(Node::Any(of)) => of.clone().iter().any(|at| self.keep(filters, *at, event)),
             Some(Node::All(of)) => of.clone().iter().all(|at| self.keep(filters, *at, event)),
             Some(Node::Not(of)) => !of.clone().iter().any(|at| self.keep(filters, *at, event)),
             None => true,
         };
-        if self.0.len() <= at {
-            self.0.resize(at + 1, None);
+        if self.answers.len() <= at {
+            self.answers.resize(at + 1, None);
         }
-        if let Some(place) = self.0.get_mut(at) {
+        if let Some(place) = self.answers.get_mut(at) {
             *place = Some(answer);
         }
         answer
@@ -287,7 +288,7 @@ impl Judge {
     #[inline(never)]
     fn ask(&mut self, routes: &Routes, ask: Wants, event: &Event<'_>) -> Wants {
         let mut filters = routes.lock();
-        self.asked.0.clear();
+        self.asked.answers.clear();
         let mut yes = 0;
         for route in routes.routes.iter().filter(|route| ask & bit(route.slot) != 0) {
             if route.filters.iter().all(|at| self.asked.keep(&mut filters, *at, event)) {

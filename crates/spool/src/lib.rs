@@ -12,6 +12,7 @@
 //! - `desk`, `keeper`, `durable`: the one thread that syncs, saves and deletes, what is asked of it, waiting for it
 //! - `reader`, `bell`, `frame`: reading
 //! - `recover`, `scan`: opening, whatever was left behind
+//! - `walk`: looking through it beside all readers
 //! - [`tools`]: looking at a spool nobody has open, and mending it
 //! - `fs`: what is needed of a file system, and the real one
 
@@ -34,6 +35,7 @@ mod spool;
 mod state;
 pub mod tools;
 mod view;
+mod walk;
 
 pub use bell::Waker;
 pub use frame::Frame;

@@ -33,6 +33,8 @@ pub struct SlotStatus {
     pub registered: bool,
     /// Whether messages are held for it when the spool is full.
     pub required: bool,
+    /// The id from which on its number has meant it.
+    pub since: u64,
     /// Everything below is settled.
     pub committed: u64,
     /// Messages for it that are not settled.
@@ -265,6 +267,7 @@ fn status<F: Fs>(view: &View<F>, at: usize, slot: &Slot, messages: u64) -> SlotS
         slot: at as u32,
         registered: slot.registered,
         required: slot.required,
+        since: slot.since,
         committed: from,
         queued,
         queued_bytes: queued.saturating_mul(average),

@@ -1,10 +1,11 @@
 //! Backups: copies of the file made while it is written to, read through, and taken back.
 
-use crate::base::{self, Unfit};
+use crate::base::{self, Identity, Unfit};
 use crate::config::Config;
 use metlog_message::Timestamp;
 use metlog_query::{Backup, Trouble};
 use rusqlite::backup::StepResult;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::fs;
 use std::io;
@@ -209,6 +210,52 @@ fn prune(place: &Place) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// What a copy says of itself, if it was made as one, and if it can take this place now: what [`restore`] looks at first.
+/// Nothing is changed.
+///
+/// # Errors
+/// As of [`restore`].
+pub fn look(from: &Path, to: &Path) -> Result<Option<Backup>, String> {
+    fit(from, to).map(|_| read(from))
+}
+
+/// A whole copy, for a place where nobody is.
+fn fit(from: &Path, to: &Path) -> Result<Connection, String> {
+    if Identity::of(from).is_some_and(|copy| Identity::of(to) == Some(copy)) {
+        return Err(format!("{} is the store itself", from.display()));
+    }
+    let copied = base::open_existing(from, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|why| why.to_string())?;
+    match is_in_use(to) {
+        Ok(true) => return Err(in_use(to)),
+        Err(error) if !base::is_damage(&error) => return Err(format!("{}: {error}", to.display())),
+        _ => {}
+    }
+    if !is_whole(&copied).map_err(|error| format!("{}: {error}", from.display()))? {
+        return Err(format!("{} is damaged; take an older backup", from.display()));
+    }
+    Ok(copied)
+}
+
+fn in_use(path: &Path) -> String {
+    format!("{} is in use; stop the router first", path.display())
+}
+
+/// Whether anybody else has the file open: then it cannot be had alone. Its log stays where it is.
+fn is_in_use(path: &Path) -> rusqlite::Result<bool> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(Duration::from_secs(1))?;
+    connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
+    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Ok(()) => Ok(false),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Puts a copy in the place of a store that no router has open. Where the store that was there is now, if there was one.
 ///
 /// Messages delivered since the copy was made come back only if the router replays them from its spool.
@@ -217,10 +264,7 @@ fn prune(place: &Place) -> Result<(), Trouble> {
 /// If the copy is not whole, or the store is in use; then nothing is changed.
 pub fn restore(from: &Path, to: &Path) -> Result<Option<PathBuf>, String> {
     let say = |error: &dyn std::fmt::Display| format!("{}: {error}", to.display());
-    let copied = base::open_existing(from, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|why| why.to_string())?;
-    if !is_whole(&copied).map_err(|error| format!("{}: {error}", from.display()))? {
-        return Err(format!("{} is damaged; take an older backup", from.display()));
-    }
+    let copied = fit(from, to)?;
     if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         base::make_folder(folder).map_err(|error| say(&error))?;
     }
@@ -255,7 +299,7 @@ fn make_way(path: &Path) -> Result<Option<PathBuf>, String> {
             fs::hard_link(path, &aside).or_else(|_| fs::rename(path, &aside)).map_err(|error| say(&error))?;
             Ok(Some(aside))
         }
-        Ok(false) => Err(format!("{} is in use; stop the router first", path.display())),
+        Ok(false) => Err(in_use(path)),
         Err(error) if base::is_damage(&error) => {
             base::set_aside(path, "replaced").map(Some).map_err(|error| say(&error))
         }

@@ -7,11 +7,11 @@ use crate::{find, index, keep};
 use metlog_message::Timestamp;
 use metlog_pipeline::inventory;
 use metlog_pipeline::registry::Configured;
-use metlog_query::{Backup, Change, End, Row, Scan, Size, Store, StoreEntry, Trouble};
+use metlog_query::{Backup, Change, End, Exchange, Row, Scan, Size, Store, StoreEntry, Trouble};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -260,6 +260,20 @@ impl Store for Messages {
 
     fn backups(&self) -> Result<Vec<Backup>, Trouble> {
         copies::list(&Place::of(&self.config))
+    }
+
+    fn restore(&self, copy: &Path, act: bool) -> Result<Exchange, Trouble> {
+        // Whoever was asked has it open, and what it has open would be another store's then.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).free.clear();
+        *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let to = &self.config.path;
+        let made = copies::look(copy, to).map_err(Trouble::Refused)?;
+        let size = |path: &Path| Messages::open(Config::at(path)).map_err(Trouble::Away)?.size();
+        let holds = size(copy)?;
+        let before = to.exists().then(|| size(to));
+        let kept = if act { copies::restore(copy, to).map_err(Trouble::Refused)? } else { None };
+        let kept = kept.map(|kept| kept.display().to_string());
+        Ok(Exchange { copy: made, holds, place: to.display().to_string(), before, kept })
     }
 }
 
