@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod explain;
+mod find;
 mod key;
 mod lists;
 mod run;
@@ -10,6 +11,8 @@ mod schema;
 mod send;
 mod spool;
 mod status;
+mod store;
+mod watch;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use metlog_settings::Problems;
@@ -61,12 +64,16 @@ enum Command {
     Explain(explain::Explain),
     /// Sends a message, or what is on standard input.
     Send(send::Send),
+    /// Finds messages that are kept; the latest stand last.
+    Find(find::Find),
     /// Follows all messages live.
     Tail(send::Tail),
     /// Says what comes in, what goes out, what waits and what went wrong.
     Status(status::Status),
     /// Looks at the spool, mends it, takes messages out of it.
     Spool(spool::Spool),
+    /// Says what is kept, copies it, takes a copy back, sets messages aside or deletes them.
+    Store(store::Store),
     /// Makes keys for whoever may use the HTTP port.
     Key(key::Key),
     /// Lists what this program can do: inputs, filters, endpoints, dialects.
@@ -108,9 +115,11 @@ pub fn main_of<T: Into<std::ffi::OsString> + Clone>(arguments: impl IntoIterator
         Command::Check(check) => check.go(),
         Command::Explain(explain) => explain.go(),
         Command::Send(send) => send.go(),
+        Command::Find(find) => find.go(),
         Command::Tail(tail) => tail.go(),
         Command::Status(status) => status.go(),
         Command::Spool(spool) => spool.go(),
+        Command::Store(store) => store.go(),
         Command::Key(key) => key.go(),
         Command::Plugins(plugins) => plugins.go(),
         Command::Example(example) => example.go(),

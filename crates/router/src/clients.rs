@@ -5,6 +5,7 @@
 
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,7 +59,29 @@ pub struct ClientLosses {
     pub lost: u64,
 }
 
+/// What is known about one client, and when and where it came in last.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its `metlog_client`.
+    pub name: String,
+    /// `input udp`
+    pub from: Arc<str>,
+    /// Its highest number.
+    pub highest: u64,
+    /// Messages that came and were no repetition.
+    pub received: u64,
+    /// Numbers that never came, so far.
+    pub lost: u64,
+    /// Messages that came once more.
+    pub duplicates: u64,
+    /// When the last one came.
+    pub last_seen: Instant,
+}
+
 struct Track {
+    from: Arc<str>,
+    received: u64,
+    duplicates: u64,
     /// The first number seen; what came before it was perhaps sent to somebody else.
     first: u64,
     highest: u64,
@@ -97,6 +120,7 @@ impl Track {
     fn unsee(&mut self, seq: u64) {
         let at = self.holes.partition_point(|(_, last)| *last < seq);
         if seq <= self.highest && self.holes.get(at).is_none_or(|(first, _)| seq < *first) {
+            self.received = self.received.saturating_sub(1);
             self.holes.insert(at, (seq, seq));
         }
     }
@@ -119,6 +143,7 @@ impl Track {
 /// The tracks, locked for one batch.
 pub struct Session<'a> {
     clients: &'a Clients,
+    from: Option<&'a Arc<str>>,
     tracks: MutexGuard<'a, HashMap<Box<str>, Track, RandomState>>,
 }
 
@@ -126,7 +151,12 @@ impl Clients {
     /// For the messages of a batch.
     pub fn session(&self) -> Session<'_> {
         let tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
-        Session { clients: self, tracks }
+        Session { clients: self, from: None, tracks }
+    }
+
+    /// For the messages of a batch that comes from here.
+    pub fn session_from<'a>(&'a self, from: &'a Arc<str>) -> Session<'a> {
+        Session { from: Some(from), ..self.session() }
     }
 
     /// The sum.
@@ -138,6 +168,31 @@ impl Clients {
             lost: open + self.closed.load(Relaxed),
             untracked: self.untracked.load(Relaxed),
         }
+    }
+
+    /// The clients: those that lost the most first, and then those that came last; at most so many.
+    pub fn all(&self, count: usize) -> Vec<Client> {
+        let session = self.session();
+        let each = session.tracks.iter().map(|(name, track)| (track.open() + track.closed, track.last_seen, name));
+        let mut all: Vec<_> = each.collect();
+        let before = |a: &(u64, Instant, &Box<str>), b: &(u64, Instant, &Box<str>)| {
+            b.0.cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(b.2))
+        };
+        all.sort_unstable_by(before);
+        all.truncate(count);
+        let client = |(lost, last_seen, name): (u64, Instant, &Box<str>)| {
+            let track = session.tracks.get(name)?;
+            Some(Client {
+                name: name.to_string(),
+                from: track.from.clone(),
+                highest: track.highest,
+                received: track.received,
+                lost,
+                duplicates: track.duplicates,
+                last_seen,
+            })
+        };
+        all.into_iter().filter_map(client).collect()
     }
 
     /// The clients that lost the most, at most so many.
@@ -164,7 +219,13 @@ impl Session<'_> {
         }
         if let Some(track) = self.tracks.get_mut(client) {
             track.last_seen = now;
+            if let Some(from) = self.from
+                && !Arc::ptr_eq(from, &track.from)
+            {
+                track.from = from.clone();
+            }
             let seen = track.see(seq);
+            *(if seen == Some(Seen::Again) { &mut track.duplicates } else { &mut track.received }) += 1;
             let closed = if track.holes.is_empty() { 0 } else { track.close_old() };
             if closed > 0 {
                 self.clients.closed.fetch_add(closed, Relaxed);
@@ -180,7 +241,17 @@ impl Session<'_> {
         if self.tracks.len() >= CLIENTS {
             self.clients.untracked.fetch_add(1, Relaxed);
         } else {
-            let track = Track { first: seq, highest: seq, holes: Vec::new(), closed: 0, last_seen: now };
+            let from = self.from.cloned().unwrap_or_default();
+            let track = Track {
+                from,
+                received: 1,
+                duplicates: 0,
+                first: seq,
+                highest: seq,
+                holes: Vec::new(),
+                closed: 0,
+                last_seen: now,
+            };
             self.tracks.insert(client.into(), track);
         }
         Seen::New

@@ -2,6 +2,10 @@
 //!
 //! JSON lines in `dead-letters/`, rotated by size, the oldest file removed beyond a cap and what was in it counted.
 
+mod shelf;
+
+pub use shelf::{Found, Id, Listing, Stock};
+
 use metlog_message::{Timestamp, wire};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -30,6 +34,9 @@ pub struct DeadLetters {
     file_bytes: u64,
     max_bytes: u64,
     open: Mutex<Open>,
+    index: Mutex<shelf::Index>,
+    /// Held by whoever works through letters: two must not send in the same one.
+    pub at_work: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -64,6 +71,8 @@ impl DeadLetters {
             file_bytes: (max_bytes / 8).clamp(64 * 1024, 64 << 20),
             max_bytes,
             open: Mutex::default(),
+            index: Mutex::default(),
+            at_work: tokio::sync::Mutex::default(),
         }
     }
 

@@ -3,9 +3,11 @@
 //! An endpoint has a thread of its own for each of its workers, so that whatever it does holds up nobody else. Workers
 //! take turns at gathering and write side by side; the cursor is the lowest position not yet settled.
 
+mod again;
 mod gather;
 mod ledger;
 
+pub use again::{Period, Progress};
 pub use gather::{Chunk, Gather, Next};
 pub use ledger::Ledger;
 
@@ -50,6 +52,7 @@ struct Shared {
     ledger: Mutex<Ledger>,
     waker: Waker,
     orders: Mutex<Orders>,
+    again: again::Queue,
     /// Wakes those who wait to try again.
     changed: Condvar,
 }
@@ -84,6 +87,7 @@ impl Delivery {
         open: Open,
         habits: Habits,
         workers: usize,
+        paused: bool,
     ) -> Result<Delivery, String> {
         let reader = floor.spool.reader(account.slot);
         let cursor = floor.spool.reader(account.slot);
@@ -92,7 +96,8 @@ impl Delivery {
             waker: reader.waker(),
             ledger: Mutex::new(Ledger::new(cursor, first.settle())),
             gather: Mutex::new(Gather::new(reader, account.slot, habits.pacing)),
-            orders: Mutex::default(),
+            orders: Mutex::new(Orders { paused, ..Orders::default() }),
+            again: again::Queue::default(),
             changed: Condvar::new(),
             floor,
             account,
@@ -137,9 +142,42 @@ impl Delivery {
         self.order(|orders| orders.reopen += 1);
     }
 
-    /// Holds delivery up, or lets it go on.
+    /// Holds delivery up, also where it is trying again, or lets it go on at once. What comes meanwhile is kept.
     pub fn pause(&self, paused: bool) {
-        self.order(|orders| orders.paused = paused);
+        self.order(|orders| {
+            orders.paused = paused;
+            orders.hurry += u64::from(!paused);
+            if !paused {
+                // The next try says if that is not so.
+                self.shared.account.set_state(|state| (state.doing, state.retry_at) = (Doing::Running, None));
+            }
+        });
+    }
+
+    /// Whether somebody holds it up.
+    pub fn is_paused(&self) -> bool {
+        self.shared.orders().paused
+    }
+
+    /// Delivers a period once more, to this endpoint alone; its conditions are asked again. The account counts it as
+    /// redelivered, and nothing as delivered. A stop ends it, and nobody goes on with it at the next start.
+    ///
+    /// # Errors
+    /// If that goes on already, or the spool cannot be read.
+    pub fn again(&self, period: Period) -> Result<Progress, String> {
+        let (again, feed) = again::begin(&self.shared, period)?;
+        if let Some(feed) = feed {
+            let name = format!("again {}", self.shared.account.name);
+            let thread = std::thread::Builder::new().name(name).spawn(feed);
+            let thread = thread.map_err(|error| format!("no thread: {error}"))?;
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(again)
+    }
+
+    /// What is being delivered again, and how far that is.
+    pub fn progress(&self) -> Option<Progress> {
+        self.shared.again.progress()
     }
 
     /// Tries again now.
@@ -174,7 +212,11 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps, unless something happens that ends the waiting. True: stop.
+    fn told_again(&self, again: &Progress) {
+        crate::say!("endpoint `{}`: {} messages were delivered again", self.account.name, again.done);
+    }
+
+    /// Sleeps, unless something happens that ends the waiting, and as long as somebody holds delivery up. True: stop.
     fn rest(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut orders = self.orders();
@@ -184,10 +226,11 @@ impl Shared {
             if orders.stop_by.is_some() {
                 return true;
             }
-            if now >= until || orders.hurry != hurry {
+            if !orders.paused && (now >= until || orders.hurry != hurry) {
                 return false;
             }
-            orders = self.changed.wait_timeout(orders, until - now).unwrap_or_else(PoisonError::into_inner).0;
+            let more = if orders.paused { TICK } else { until.saturating_duration_since(now) };
+            orders = self.changed.wait_timeout(orders, more).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -207,13 +250,22 @@ impl Worker {
     fn run(mut self) {
         let shared = self.shared.clone();
         loop {
-            let orders = *shared.orders();
+            let orders = {
+                let orders = shared.orders();
+                if orders.paused && orders.stop_by.is_none() {
+                    shared.account.set_state(|state| state.doing = Doing::Paused);
+                }
+                *orders
+            };
             if orders.reopen != self.reopened {
                 self.reopened = orders.reopen;
                 self.endpoint.reopen();
             }
-            if orders.paused && orders.stop_by.is_none() {
-                shared.account.set_state(|state| state.doing = Doing::Paused);
+            if orders.paused {
+                // What is held up stays for the next start.
+                if orders.stop_by.is_some() {
+                    break;
+                }
                 shared.rest(TICK);
                 continue;
             }
@@ -221,16 +273,29 @@ impl Worker {
                 break;
             }
             self.tick();
+            if let Some(chunk) = shared.again.take()
+                && !self.deliver_again(&chunk)
+            {
+                break;
+            }
+            let patience = if shared.again.is_waiting() { Duration::ZERO } else { TICK };
             let mut chunk = std::mem::take(&mut self.chunk);
             let next = {
                 let mut gather = shared.gather.lock().unwrap_or_else(PoisonError::into_inner);
-                let next = gather.next(&mut chunk, TICK, || shared.orders().stop_by.is_some());
+                let ordered = || {
+                    let orders = shared.orders();
+                    orders.stop_by.is_some() || orders.paused
+                };
+                let called = || ordered() || shared.again.is_waiting();
+                let next = gather.next(&mut chunk, patience, called);
                 if let Next::Chunk = next {
                     shared.ledger().begin(&mut chunk);
                 }
                 next
             };
             match next {
+                // Held up in the same moment: it waits here, and if that is to the end, in the spool.
+                Next::Chunk if shared.orders().paused && shared.rest(TICK) => break,
                 // What does not go through while the router stops waits for the next start, and so does all behind it.
                 Next::Chunk if !self.deliver(&mut chunk) => break,
                 Next::Chunk => {}
@@ -297,6 +362,17 @@ impl Worker {
         whole
     }
 
+    /// What the cursor has passed already, once more. False: the router stopped before all of it had a verdict.
+    fn deliver_again(&mut self, chunk: &Chunk) -> bool {
+        let mut verdicts = EndpointCounts::default();
+        let end = self.write(chunk, &mut verdicts);
+        add(&self.shared.account.redelivered, verdicts.delivered);
+        if let Some(again) = self.shared.again.done(verdicts.sum()) {
+            self.shared.told_again(&again);
+        }
+        matches!(end, End::Settled)
+    }
+
     /// For an endpoint that delivers at most once: the cursor goes ahead, to the disk. False: the router stops.
     fn move_first(&mut self, chunk: &Chunk) -> bool {
         let wanted = chunk.len() as u64;
@@ -322,7 +398,7 @@ impl Worker {
         let shared = self.shared.clone();
         let (first_pause, longest) = shared.habits.retry;
         let mut pause = first_pause;
-        let began = Instant::now();
+        let mut began = Instant::now();
         // What is left to write is either all of the chunk or a copy without what is done.
         let mut rest: Option<Lines> = None;
         let mut at = 0;
@@ -378,8 +454,16 @@ impl Worker {
                 verdicts.dead += left as u64;
                 return End::Settled;
             }
+            let rested = Instant::now();
+            let stops = shared.rest(wait);
+            // Held up is not failed.
+            began += rested.elapsed().saturating_sub(wait);
+            // Held up to the end: what it has not taken waits for the next start.
+            if stops && shared.orders().paused {
+                return End::Stopped(at);
+            }
             // Once more when the router stops: perhaps what it was waiting for is there.
-            if shared.rest(wait) && std::mem::replace(&mut last_try, true) {
+            if stops && std::mem::replace(&mut last_try, true) {
                 return End::Stopped(at);
             }
             add(&shared.account.redelivered, left as u64);

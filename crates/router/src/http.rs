@@ -1,29 +1,33 @@
 //! What the router serves over HTTP about itself, and the ports on which dialects are spoken.
 
+mod control;
+mod deadletters;
 pub mod docs;
+mod explain;
+mod fields;
 pub mod metrics;
+pub mod page;
+pub mod pipeline;
 pub mod query;
 pub mod status;
+mod tail;
 
 use crate::config::{HttpInput, RouterSettings};
 use crate::intake::Floor;
 use crate::kept::{self, Kept};
 use crate::router::Router as Metlog;
-use crate::tail::Sight;
 use async_trait::async_trait;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use metlog_http::server::{DialectEntry, Fragments, Gate, Guard, Server, ServerLimits, home_route};
 use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
 
 fn address(setting: &str, text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{setting}` is `{text}`, expected an address and a port such as 127.0.0.1:5568"))
@@ -75,6 +79,12 @@ impl Ground {
     /// Routes as a server serves them: with what several dialects say at `/`, and with the store for those who ask.
     pub fn under(&self, server: &Server, routes: axum::Router, home: Fragments) -> axum::Router {
         let home = server.guard().for_any_key(home_route(home));
+        kept::lend(routes.merge(home), &self.kept, &self.floor)
+    }
+
+    /// The same for the router's own port, where the page is at home too.
+    pub fn under_page(&self, server: &Server, routes: axum::Router, home: Fragments) -> axum::Router {
+        let home = page::before(server.guard().for_any_key(home_route(home)));
         kept::lend(routes.merge(home), &self.kept, &self.floor)
     }
 }
@@ -194,12 +204,32 @@ pub fn about(router: &Arc<Metlog>, guard: &Guard) -> axum::Router {
         .route("/health/live", get(|| async { "alive\n" }))
         .route("/health/ready", get(ready))
         .with_state(router.clone());
+    let (seats, known) = (tail::Seats::default(), fields::Known::default());
+    let desk = explain::Desk::new(guard.bounds());
     let reading = axum::Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status_json))
-        .route("/v1/tail", get(tail))
+        .route(
+            "/v1/tail",
+            get(move |router, kept, headers, query| tail::tail(router, kept, headers, seats.clone(), query)),
+        )
+        .route("/v1/pipeline", get(pipeline::pipeline))
+        .route("/v1/clients", get(pipeline::clients))
+        .route("/v1/deadletters", get(deadletters::list))
+        .route("/v1/fields", get(move |router, kept, query| fields::fields(router, kept, known.clone(), query)))
+        .route("/v1/explain", post(move |router, request| explain::explain(router, desk.clone(), request)))
+        .with_state(router.clone());
+    let admin = axum::Router::new()
+        .route("/v1/deadletters/replay", post(deadletters::replay))
+        .route("/v1/deadletters/drop", post(deadletters::drop_them))
+        .route("/v1/endpoints/{name}/pause", post(control::pause))
+        .route("/v1/endpoints/{name}/resume", post(control::resume))
+        .route("/v1/endpoints/{name}/replay", post(control::replay))
+        .route("/v1/reload", post(control::reload))
         .with_state(router);
-    open.merge(guard.for_reading(reading)).merge(query::routes(guard)).merge(docs::routes())
+    let admin = control::deliberate(admin, &guard.bounds());
+    let own = guard.for_reading(reading).merge(guard.for_admin(admin));
+    open.merge(own).merge(query::routes(guard)).merge(docs::routes())
 }
 
 fn gone() -> Response {
@@ -244,22 +274,4 @@ async fn ready(State(router): Shared) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
     }
-}
-
-/// Every message as a server-sent event. A comment now and then keeps proxies from closing the line.
-async fn tail(State(router): Shared) -> Response {
-    let Some(router) = router.upgrade() else { return gone() };
-    let onlooker = router.floor.tail.watch();
-    drop(router);
-    let events = futures_util::stream::unfold(onlooker, |mut onlooker| async move {
-        let event = match tokio::time::timeout(Duration::from_secs(15), onlooker.next()).await {
-            Err(_) => Bytes::from_static(b": still here\n\n"),
-            Ok(None) => return None,
-            Ok(Some(Sight::Message(message))) => Bytes::from([b"data: ", &*message, b"\n\n"].concat()),
-            Ok(Some(Sight::Missed(count))) => Bytes::from(format!("event: missed\ndata: {count}\n\n")),
-        };
-        Some((Ok::<_, Infallible>(event), onlooker))
-    });
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    (headers, Body::from_stream(events)).into_response()
 }

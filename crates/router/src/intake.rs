@@ -8,6 +8,7 @@ use crate::edits::{Edits, Hand};
 use crate::routes::{Judge, Routes};
 use crate::tail::Tail;
 use memchr::memchr2;
+use metlog_message::batch::bit;
 use metlog_message::{Batch, Head, Wants, head, wire};
 use metlog_pipeline::{Durable, Full, Intake, Reason, Receipt, Rejected};
 use metlog_spool::{AppendError, Spool};
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// A type or logger beyond this many bytes is no name.
-const NAME: usize = 128;
+pub(crate) const NAME: usize = 128;
 
 /// What all inputs share.
 pub struct Floor {
@@ -120,6 +121,15 @@ pub struct Door {
     watched: bool,
     /// All that was committed here has lower ids.
     committed: u64,
+    again: Option<Again>,
+}
+
+/// Messages that have been here before, and are kept elsewhere until they are in again: their running numbers are known,
+/// which says nothing, and what is refused once more makes no second dead letter.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    /// The slot of the only endpoint that is to get them; otherwise all are asked.
+    only: Option<u32>,
 }
 
 /// What a dead letter will say.
@@ -175,7 +185,15 @@ impl Door {
             now: Instant::now(),
             watched: false,
             committed: 0,
+            again: None,
         }
+    }
+
+    /// A way back in for dead letters, those of one endpoint to that endpoint only, past all conditions.
+    pub fn again(floor: Arc<Floor>, account: Arc<InputAccount>, input: u32, only: Option<u32>) -> Self {
+        let mut door = Door::new(floor, account, input);
+        door.again = Some(Again { only });
+        door
     }
 
     #[cold]
@@ -210,7 +228,8 @@ impl Door {
             return self.reject(message, Reason::TooLarge, "a type or logger has at most 128 bytes".to_owned());
         }
         if let Some((client, seq)) = &head.origin
-            && self.floor.clients.session().see(client, *seq, self.now) == Seen::Again
+            && self.again.is_none()
+            && self.floor.clients.session_from(&self.from).see(client, *seq, self.now) == Seen::Again
         {
             self.counts.duplicates += 1;
             self.receipt.duplicates += 1;
@@ -247,7 +266,9 @@ impl Door {
         };
         self.edited = text;
         if let Some((reason, why)) = dropped {
-            if let Some((client, seq)) = &head.origin {
+            if let Some((client, seq)) = &head.origin
+                && self.again.is_none()
+            {
                 // It was not taken, so when it is sent again it is not known.
                 self.floor.clients.session().unsee(client, *seq);
             }
@@ -260,7 +281,10 @@ impl Door {
     fn admit(&mut self, message: &[u8], head: &Head<'_>) {
         self.counts.accepted += 1;
         self.receipt.accepted += 1;
-        let wants = self.judge.wants(&self.routes, self.input, head, message);
+        let wants = match self.again {
+            Some(Again { only: Some(slot) }) => bit(slot),
+            _ => self.judge.wants(&self.routes, self.input, head, message),
+        };
         if wants != 0 && self.pending.is_empty() && !self.has_memory {
             // A connection without anything to hand over holds no memory.
             self.pending = self.floor.spool.recycled();
@@ -337,6 +361,7 @@ impl Door {
     fn reject(&mut self, message: &[u8], reason: Reason, why: String) {
         self.counts.refuse(reason, 1);
         self.refused.push(match (reason, &mut self.hand) {
+            _ if self.again.is_some() => Refused::Counted,
             (Reason::Quota | Reason::Filtered, _) => Refused::Counted,
             (_, None) => Refused::Kept(message.to_vec(), None),
             (_, Some(hand)) => Refused::searched(hand, message, &why),
@@ -370,7 +395,9 @@ impl Door {
 
 impl Intake for Door {
     fn another(&self) -> Box<dyn Intake> {
-        Box::new(Door::new(self.floor.clone(), self.account.clone(), self.input))
+        let mut door = Door::new(self.floor.clone(), self.account.clone(), self.input);
+        door.again = self.again;
+        Box::new(door)
     }
 
     #[inline]
@@ -405,9 +432,6 @@ impl Intake for Door {
             return Ok(Receipt::default());
         }
         if !self.pending.is_empty() {
-            if self.watched {
-                self.pending.lines().iter().for_each(|line| self.floor.tail.show(line));
-            }
             let wanted = Wanted::of(&self.pending);
             let appended = self.floor.spool.append(std::mem::take(&mut self.pending)).map_err(|(batch, error)| {
                 self.pending = batch;
@@ -435,7 +459,7 @@ impl Intake for Door {
         }
         // They will be sent again, if their sender can, and must not pass for known then.
         let mut session = self.floor.clients.session();
-        for line in self.pending.lines().iter() {
+        for line in self.pending.lines().iter().filter(|_| self.again.is_none()) {
             if let Ok(Head { origin: Some((client, seq)), .. }) = head::scan(line, &self.floor.limits) {
                 session.unsee(&client, seq);
             }

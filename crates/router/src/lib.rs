@@ -6,7 +6,8 @@
 //! - [`intake`]: from an input's bytes to the spool, past [`clients`] (lost and repeated), [`edits`] (what must not be kept)
 //!   and [`routes`] (who wants it)
 //! - [`deliver`]: from the spool to an endpoint; [`deadletters`]: what cannot be taken or delivered
-//! - [`accounting`]: the law that nothing vanishes; [`tail`]: looking on live; [`kept`] and [`http`]: asking
+//! - [`accounting`]: the law that nothing vanishes; [`tail`]: looking on live; [`kept`] and [`http`]: asking;
+//!   [`topology`] and [`trend`]: what is configured, and what has been going on
 
 pub mod accounting;
 mod cli;
@@ -22,6 +23,8 @@ mod plugins;
 pub mod router;
 pub mod routes;
 pub mod tail;
+pub mod topology;
+pub mod trend;
 
 pub use cli::{main, main_of, sections};
 

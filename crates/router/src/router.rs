@@ -5,20 +5,24 @@ mod reload;
 pub use reload::Changes;
 
 use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, InputLine, Opened};
-use crate::config::{EndpointPlan, HttpInput, InputPlan, Plan};
+use crate::config::{self, EndpointPlan, FilterPlan, HttpInput, InputPlan, Plan};
 use crate::deadletters::DeadLetters;
-use crate::deliver::Delivery;
+use crate::deliver::{Delivery, Period, Progress};
+use crate::edits::Hand;
+use crate::http::pipeline::Standing;
 use crate::http::{self, Ground};
 use crate::intake::{Door, Floor};
 use crate::kept::Kept;
 use crate::routes::Routes;
+use crate::topology::Topology;
+use crate::trend::Trend;
 use metlog_http::server::{Counters, Fragments, Gate, Server};
 use metlog_message::Timestamp;
 use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
 use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -41,7 +45,21 @@ pub struct Router {
     janitor: Mutex<Option<(watch::Sender<bool>, JoinHandle<()>)>>,
     /// What the HTTP ports count, by address.
     pub ports: Mutex<BTreeMap<String, Arc<Counters>>>,
+    /// When it started, by the clock on the wall.
+    pub started_at: Timestamp,
+    /// What has been going on in the last minutes.
+    pub trend: Mutex<Trend>,
+    /// Of the dead letters that came in again.
+    again: Arc<InputAccount>,
+    /// Reads the configuration again.
+    load: OnceLock<Load>,
 }
+
+/// Where dead letters come in again: no input can be called so.
+pub const AGAIN: &str = "dead letters";
+
+/// See [`Router::reload_by`].
+pub type Load = Box<dyn Fn() -> Result<Plan, String> + Send + Sync>;
 
 /// How often another configuration came.
 #[derive(Debug, Default)]
@@ -59,6 +77,20 @@ struct Parts {
     endpoints: Vec<RunningEndpoint>,
     drain: Duration,
     settings: Option<crate::config::RouterSettings>,
+    topology: Topology,
+    /// The editors, to be opened for whoever asks what they would do.
+    editors: Vec<FilterPlan>,
+    free_floor: u64,
+}
+
+impl Parts {
+    /// What is told about a configuration.
+    fn describe(&mut self, plan: &Plan) {
+        self.drain = plan.router.drain.duration();
+        self.topology = Topology::of(plan);
+        self.editors = plan.editors();
+        self.free_floor = plan.spool.free_floor.bytes();
+    }
 }
 
 struct RunningInput {
@@ -80,7 +112,8 @@ type Again = Arc<dyn Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Syn
 struct RunningEndpoint {
     name: String,
     section: metlog_settings::Node,
-    delivery: Delivery,
+    /// Shared with whoever gives it an order: that may take a moment, and nobody else must wait for it.
+    delivery: Arc<Delivery>,
 }
 
 /// What a stop left behind.
@@ -130,15 +163,19 @@ impl Router {
             parts: Mutex::default(),
             janitor: Mutex::default(),
             ports: Mutex::default(),
+            started_at: Timestamp::now(),
+            trend: Mutex::default(),
+            again: Arc::new(InputAccount::new(AGAIN)),
+            load: OnceLock::new(),
         });
         {
             let mut parts = router.parts();
-            parts.drain = plan.router.drain.duration();
+            parts.describe(plan);
             parts.settings = Some(plan.router.clone());
             for (endpoint, first) in plan.endpoints.iter().zip(opened) {
                 let slot = slots.get(&endpoint.name).copied().unwrap_or_default();
                 let account = router.new_account(&endpoint.name, slot);
-                parts.endpoints.push(router.serve(endpoint, first, account)?);
+                parts.endpoints.push(router.serve(endpoint, first, account, false)?);
             }
             for ((number, input), opened) in (0..).zip(&plan.inputs).zip(inputs) {
                 let account = Arc::new(InputAccount::new(&input.name));
@@ -183,10 +220,11 @@ impl Router {
         plan: &EndpointPlan,
         first: Box<dyn Endpoint>,
         account: Arc<EndpointAccount>,
+        paused: bool,
     ) -> Result<RunningEndpoint, String> {
-        let habits = plan.habits(&*first);
-        let delivery = Delivery::start(self.floor.clone(), account, first, plan.open.clone(), habits, plan.workers)?;
-        Ok(RunningEndpoint { name: plan.name.clone(), section: plan.section.clone(), delivery })
+        let (habits, open) = (plan.habits(&*first), plan.open.clone());
+        let delivery = Delivery::start(self.floor.clone(), account, first, open, habits, plan.workers, paused)?;
+        Ok(RunningEndpoint { name: plan.name.clone(), section: plan.section.clone(), delivery: Arc::new(delivery) })
     }
 
     fn run_input(
@@ -233,7 +271,7 @@ impl Router {
             home.extend(said);
             input.place.clone_from(&at);
         }
-        routes = self.ground().under(&server, routes, home);
+        routes = self.ground().under_page(&server, routes, home);
         self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(at, server.counters());
         let (tell, stop) = Stop::new();
         let task = self.runtime.spawn(async move {
@@ -282,6 +320,116 @@ impl Router {
         Some(Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number))))
     }
 
+    /// A way back in for dead letters: those of this endpoint to it alone, those of an input as if they came there again.
+    /// `None`: there is no such one any more.
+    pub fn way_back(&self, from: &str) -> Option<Inlet> {
+        let parts = self.parts();
+        let (input, only) = match from.split_once(' ')? {
+            ("input", name) => (parts.inputs.iter().find(|running| running.name == name)?.number, None),
+            ("endpoint", name) => {
+                let running = parts.endpoints.iter().find(|running| running.name == name)?;
+                (0, Some(running.delivery.account().slot))
+            }
+            _ => return None,
+        };
+        Some(Inlet::new(Box::new(Door::again(self.floor.clone(), self.again.clone(), input, only))))
+    }
+
+    /// What is configured.
+    pub fn topology(&self) -> Topology {
+        self.parts().topology.clone()
+    }
+
+    /// The number of an input, the first one's if none is named. `None`: there is none of this name.
+    pub fn input_number(&self, name: Option<&str>) -> Option<u32> {
+        let parts = self.parts();
+        match name {
+            None => Some(parts.inputs.first().map_or(0, |running| running.number)),
+            Some(name) => parts.inputs.iter().find(|running| running.name == name).map(|running| running.number),
+        }
+    }
+
+    /// A fresh way past the editors: what it sees counts nowhere.
+    ///
+    /// # Errors
+    /// If one does not open.
+    pub fn fresh_hand(&self) -> Result<Option<Hand>, String> {
+        let editors = self.parts().editors.clone();
+        Ok(config::edits(&editors, None)?.map(|edits| edits.hand()))
+    }
+
+    /// What the spool leaves free on its disk.
+    pub fn free_floor(&self) -> u64 {
+        self.parts().free_floor
+    }
+
+    /// How long a stop may take.
+    pub fn drain(&self) -> Duration {
+        self.parts().drain
+    }
+
+    /// Does something with the delivery of an endpoint; `None`: there is none of this name.
+    fn with_delivery<T>(&self, endpoint: &str, act: impl FnOnce(&Delivery) -> T) -> Option<T> {
+        let delivery = self.parts().endpoints.iter().find(|running| running.name == endpoint)?.delivery.clone();
+        Some(act(&delivery))
+    }
+
+    /// How an endpoint is being served.
+    pub fn standing(&self, endpoint: &str) -> Standing {
+        let of = |delivery: &Delivery| Standing { paused: delivery.is_paused(), again: delivery.progress() };
+        self.with_delivery(endpoint, of).unwrap_or_default()
+    }
+
+    /// Holds an endpoint up, or lets it go on. Its messages are kept meanwhile; a reload changes nothing about it, a
+    /// restart lets it go on. How many messages wait for it; `None`: there is none of this name.
+    pub fn pause(&self, endpoint: &str, paused: bool) -> Option<u64> {
+        self.with_delivery(endpoint, |delivery| {
+            if delivery.is_paused() != paused {
+                crate::say!("endpoint `{endpoint}` is {}", if paused { "paused" } else { "resumed" });
+                delivery.pause(paused);
+            }
+        })?;
+        Some(self.slot(endpoint).map_or(0, |slot| slot.queued))
+    }
+
+    /// Delivers a period to an endpoint again; see [`Delivery::again`]. `None`: there is none of this name.
+    ///
+    /// # Errors
+    /// If that goes on already, or the spool cannot be read.
+    pub fn again(&self, endpoint: &str, period: Period) -> Option<Result<Progress, String>> {
+        self.with_delivery(endpoint, |delivery| delivery.again(period))
+    }
+
+    /// How [`Router::reload_again`] gets the configuration.
+    pub fn reload_by(&self, load: Load) {
+        // Told once, at the start.
+        let _ = self.load.set(load);
+    }
+
+    /// Reads the configuration again and reloads, as SIGHUP does, and says what came of it.
+    ///
+    /// # Errors
+    /// What is wrong; then the old configuration goes on as it was.
+    pub fn reload_again(self: &Arc<Self>) -> Result<Changes, String> {
+        let load = self.load.get().ok_or("this router cannot read its configuration again")?;
+        self.reopen();
+        let done = match load() {
+            Ok(plan) => self.reload(&plan),
+            Err(why) => {
+                self.reloads.refused.fetch_add(1, Relaxed);
+                Err(why)
+            }
+        };
+        match &done {
+            Ok(changes) => crate::say!("reloaded: {changes}"),
+            Err(why) => {
+                crate::say!("reload refused, the running configuration stays:");
+                why.lines().for_each(|line| crate::say!("  {line}"));
+            }
+        }
+        done
+    }
+
     /// The account of every message, at a moment when nothing is between two counters.
     pub fn account(&self) -> Account {
         let mut account = self.account_now();
@@ -302,7 +450,11 @@ impl Router {
             let counts = input.account.counts();
             (input.name.clone(), InputLine { counts, unaccounted: counts.unaccounted() })
         });
-        let inputs = inputs.collect();
+        let mut inputs: BTreeMap<String, InputLine> = inputs.collect();
+        let again = self.again.counts();
+        if again.received > 0 {
+            inputs.insert(AGAIN.to_owned(), InputLine { counts: again, unaccounted: again.unaccounted() });
+        }
         let endpoints = parts.endpoints.iter().map(|running| self.endpoint_line(running.delivery.account(), now));
         Account { inputs, endpoints: endpoints.collect() }
     }
@@ -410,6 +562,8 @@ impl Worries {
         // A failure is counted there, and shows in the status.
         let _ = router.floor.dead.sync();
         let spool = router.floor.spool.status();
+        let slots = router.floor.spool.slots();
+        router.trend.lock().unwrap_or_else(PoisonError::into_inner).look(&spool, &slots, Instant::now());
         let full = spool.bytes.saturating_mul(10) / spool.max_bytes.max(1);
         if full >= 7 && full > self.full {
             crate::say!(

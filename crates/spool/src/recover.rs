@@ -243,7 +243,8 @@ impl<F: Fs> Opening<'_, F> {
         let mut view = View::new(next, content_end, totals);
         view.bytes = self.recovery.bytes;
         view.segments = placed.into();
-        view.doomed = self.known.map_or(0, |state| state.doomed);
+        // What comes from now on is not to be deleted, whatever was said before.
+        view.doomed = self.known.map_or(0, |state| state.doomed.min(next));
         self.recovery.damaged_messages += self.settle_marks(&view, &mut slots, &scans, &known_lost, &renumbered);
         view.tally.damaged_bytes = self.recovery.damaged_bytes;
         view.tally.damaged_messages = self.recovery.damaged_messages;

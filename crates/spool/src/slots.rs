@@ -37,6 +37,11 @@ pub(crate) struct Gap {
     pub lasting: bool,
 }
 
+/// All of them. A state whose checksum is right may still hold any numbers, and nobody is to fall over them.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
 impl Slot {
     pub fn new(name: &str, required: bool, at: u64, mark: u64) -> Self {
         Slot {
@@ -56,8 +61,8 @@ impl Slot {
 
     /// The mark from which on there is something to deliver.
     fn reached(&self) -> u64 {
-        let gaps = self.gaps.iter().map(|gap| gap.lost + gap.skipped);
-        (self.mark + gaps.sum::<u64>()).max(self.floor.1)
+        let gaps = self.gaps.iter().map(|gap| gap.lost.saturating_add(gap.skipped));
+        self.mark.saturating_add(total(gaps)).max(self.floor.1)
     }
 
     /// Messages to be delivered yet.
@@ -67,14 +72,17 @@ impl Slot {
 
     /// Messages given up, also those the reader has not noticed yet.
     pub fn skipped(&self) -> u64 {
-        let ahead: u64 = self.gaps.iter().map(|gap| gap.skipped).sum();
-        let below = self.gaps.iter().filter(|gap| gap.at <= self.floor.0).map(|gap| gap.lost + gap.skipped);
-        self.skipped + ahead + self.floor.1.saturating_sub(self.mark + below.sum::<u64>())
+        let ahead = total(self.gaps.iter().map(|gap| gap.skipped));
+        let below =
+            self.gaps.iter().filter(|gap| gap.at <= self.floor.0).map(|gap| gap.lost.saturating_add(gap.skipped));
+        self.skipped
+            .saturating_add(ahead)
+            .saturating_add(self.floor.1.saturating_sub(self.mark.saturating_add(total(below))))
     }
 
     /// Messages lost to damage, also those ahead of the cursor.
     pub fn lost(&self) -> u64 {
-        self.lost + self.gaps.iter().map(|gap| gap.lost).sum::<u64>()
+        self.lost.saturating_add(total(self.gaps.iter().map(|gap| gap.lost)))
     }
 
     /// Whether something before this id, up to which the slot had been sent so many messages, is not settled. Gaps count

@@ -64,7 +64,8 @@ impl<F: Fs> Spool<F> {
                     }
                     Step::End => break,
                 };
-                let wanted = head.end() > ids.start && head.first < ids.end && since.is_none_or(|at| head.received >= at);
+                let wanted =
+                    head.end() > ids.start && head.first < ids.end && since.is_none_or(|at| head.received >= at);
                 if wanted
                     && unpack(&head, walk.body(fs, &head)?, &mut batch)
                     && each(head.first, head.received, &batch).is_break()

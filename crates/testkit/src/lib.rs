@@ -4,6 +4,7 @@
 //! - [`mod@contract`]: the clauses every sender passes against its real receiving end
 //! - [`mod@drive`]: what the client does with a sender's answers
 //! - [`inlet`]: the router's side of an input, which records
+//! - [`mod@nats`]: a NATS server with JetStream, which can be killed
 //! - [`peer`]: receiving ends on loopback that can be stopped, restarted and slowed down
 //! - [`mod@postgres`]: PostgreSQL itself, which can be killed
 //! - [`http`]: a web server that answers by script
@@ -19,6 +20,7 @@ pub mod contract;
 pub mod drive;
 pub mod http;
 pub mod inlet;
+pub mod nats;
 pub mod peer;
 pub mod postgres;
 pub mod python;
@@ -32,6 +34,7 @@ pub mod victorialogs;
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
 pub use inlet::Recorder;
+pub use nats::Nats;
 pub use postgres::Postgres;
 pub use python::python;
 pub use service::Service;

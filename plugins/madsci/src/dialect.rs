@@ -12,7 +12,7 @@ use metlog_http::axum::extract::State;
 use metlog_http::axum::http::header::USER_AGENT;
 use metlog_http::axum::http::{HeaderMap, Request, Response, StatusCode};
 use metlog_http::axum::response::IntoResponse;
-use metlog_http::axum::routing::{MethodRouter, get, post};
+use metlog_http::axum::routing::{MethodRouter, delete, get, post};
 use metlog_http::server::{Fragments, json, quote};
 use metlog_http::{Dialect, DialectEntry, Door, Refused, event};
 use metlog_message::{Message, Timestamp, Value, wire};
@@ -111,30 +111,39 @@ impl Dialect for MadsciDialect {
             zone: self.zone,
             backing_up: Arc::default(),
         };
-        let both = |router: Router<Manager>, path: &str, with: MethodRouter<Manager>| {
+        // Each with and without its last slash, since a redirected write comes again as a GET without its body.
+        let both = |router: Router<Manager>, (path, with): (&str, MethodRouter<Manager>)| {
             router.route(&format!("{path}/"), with.clone()).route(path, with)
         };
-        // Each with and without its last slash, since a redirected write comes again as a GET without its body.
-        let routes: [(&str, MethodRouter<Manager>); 15] = [
-            ("/event", post(write)),
+        let reading = [
             ("/event/{id}", get(reads::event)),
             ("/events", get(reads::events)),
             ("/events/query", post(reads::query)),
-            ("/events/archive", post(keeping::archive)),
-            ("/events/archived", get(reads::archived).delete(keeping::purge)),
-            ("/backup", post(keeping::backup).get(keeping::backups)),
+            ("/events/archived", get(reads::archived)),
+            ("/backup", get(keeping::backups)),
             ("/backup/status", get(keeping::backups)),
             ("/utilization/sessions", get(reports::sessions)),
             ("/utilization/periods", get(reports::periods)),
             // The client of either release asks for the one, the server of 0.8.1 has the other.
             ("/utilization/users", get(reports::users)),
             ("/utilization/user", get(reports::users)),
+        ];
+        let admin = [
+            ("/events/archive", post(keeping::archive)),
+            ("/events/archived", delete(keeping::purge)),
+            ("/backup", post(keeping::backup)),
+        ];
+        let anyone = [
             ("/definition", get(about::definition)),
             ("/health", get(about::health)),
             ("/settings", get(about::settings)),
         ];
-        let router = routes.into_iter().fold(Router::new(), |router, (path, with)| both(router, path, with));
-        router.with_state(manager)
+        let door = manager.door.clone();
+        let reading = reading.into_iter().fold(Router::new(), both).with_state(manager.clone());
+        let admin = admin.into_iter().fold(Router::new(), both).with_state(manager.clone());
+        let anyone = anyone.into_iter().fold(Router::new(), both).with_state(manager.clone());
+        let writing = both(Router::new(), ("/event", post(write))).with_state(manager);
+        writing.merge(door.for_reading(reading)).merge(door.for_admin(admin)).merge(door.for_any_key(anyone))
     }
 
     fn home(&self) -> Fragments {

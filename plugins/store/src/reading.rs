@@ -49,7 +49,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    fn open(path: &std::path::Path) -> Result<Self, Trouble> {
+    fn open(path: &Path) -> Result<Self, Trouble> {
         let mut connection = base::open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(trouble)?;
         let identity = Identity::of(path).ok_or_else(|| gone(path))?;
         let deadline: Arc<Mutex<Option<Instant>>> = Arc::default();
@@ -68,7 +68,7 @@ impl Reading {
     }
 }
 
-fn gone(path: &std::path::Path) -> Trouble {
+fn gone(path: &Path) -> Trouble {
     Trouble::Away(format!("{} is not there; nothing has been stored yet", path.display()))
 }
 
@@ -80,7 +80,7 @@ fn trouble(unfit: Unfit) -> Trouble {
     }
 }
 
-fn explain(path: &std::path::Path, error: &Error) -> Trouble {
+fn explain(path: &Path, error: &Error) -> Trouble {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Trouble::Away(format!("{}: others have been writing to it for {:?}", path.display(), base::PATIENCE))

@@ -2,6 +2,7 @@
 
 use metlog_http::server::keys::not_whole;
 use metlog_settings::{Secret, source};
+use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
@@ -53,6 +54,14 @@ pub struct Answer {
     pub status: u16,
     /// What follows.
     pub body: BufReader<TcpStream>,
+}
+
+/// What somebody sees who looks on.
+pub enum Sight {
+    /// A message, and its place among those that somebody wants.
+    Message(Option<u64>, Vec<u8>),
+    /// So many went by too fast.
+    LeftOut(u64),
 }
 
 /// An answer is never longer, except for a stream.
@@ -130,6 +139,31 @@ impl Answer {
         let mut text = Vec::new();
         self.body.by_ref().take(MOST).read_to_end(&mut text)?;
         Ok(text)
+    }
+
+    /// What somebody who looks on sees next; none at the end of the router.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn sight(&mut self) -> io::Result<Option<Sight>> {
+        let (mut line, mut id, mut sampled) = (String::new(), None, false);
+        loop {
+            line.clear();
+            if self.body.by_ref().take(MOST).read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            match line.trim_end().split_once(": ") {
+                Some(("id", number)) => id = number.parse().ok(),
+                Some(("event", "sampled")) => sampled = true,
+                Some(("data", counts)) if sampled => {
+                    let counts: Value = serde_json::from_str(counts).unwrap_or_default();
+                    let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+                    return Ok(Some(Sight::LeftOut(count("seen").saturating_sub(count("sent")))));
+                }
+                Some(("data", message)) => return Ok(Some(Sight::Message(id, message.as_bytes().to_vec()))),
+                _ => {}
+            }
+        }
     }
 }
 

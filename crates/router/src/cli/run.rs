@@ -52,65 +52,54 @@ impl Run {
                 return exit::failed();
             }
         };
+        let file = self.file.config.clone();
+        router.reload_by(Box::new(move || config::load(file.as_deref()).map_err(|problems| problems.to_string())));
         greet(&plan, &router, &recovery, self.file.config.is_none());
         match signals {
-            Ok(signals) => self.attend(&runtime, &router, plan, signals),
+            Ok(signals) => attend(&runtime, &router, signals),
             Err(error) => {
                 eprintln!("signals cannot be handled: {error}");
                 exit::failed()
             }
         }
     }
+}
 
-    /// Runs until it is told to stop.
-    fn attend(&self, runtime: &Runtime, router: &Arc<Router>, mut plan: Plan, mut signals: Signals) -> ExitCode {
-        loop {
-            let reload = runtime.block_on(async {
-                tokio::select! {
-                    _ = signals.reload.recv() => true,
-                    _ = signals.stop.recv() => false,
-                    _ = signals.interrupt.recv() => false,
-                }
-            });
-            if !reload {
-                break;
-            }
-            router.reopen();
-            match config::load(self.file.config.as_deref()) {
-                Err(problems) => {
-                    say!("reload refused, the running configuration stays:");
-                    eprintln!("{problems}");
-                    router.reloads.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                }
-                Ok(new) => match router.reload(&new) {
-                    Ok(changes) => {
-                        say!("reloaded: {changes}");
-                        plan = new;
-                    }
-                    Err(why) => say!("reload refused, the running configuration stays: {why}"),
-                },
-            }
-        }
-        let drain = plan.router.drain.duration();
-        say!("stopping; endpoints have {drain:?} for what is there, a second signal ends at once");
-        let stopping = router.clone();
-        let stopped = runtime.spawn_blocking(move || stopping.stop(Instant::now() + drain));
-        let left = runtime.block_on(async {
+/// Runs until it is told to stop.
+fn attend(runtime: &Runtime, router: &Arc<Router>, mut signals: Signals) -> ExitCode {
+    loop {
+        let reload = runtime.block_on(async {
             tokio::select! {
-                left = stopped => left.ok(),
-                _ = signals.stop.recv() => None,
-                _ = signals.interrupt.recv() => None,
+                _ = signals.reload.recv() => true,
+                _ = signals.stop.recv() => false,
+                _ = signals.interrupt.recv() => false,
             }
         });
-        match left {
-            Some(left) => {
-                farewell(router, &left);
-                std::process::exit(i32::from(!left.hanging.is_empty()));
-            }
-            None => {
-                say!("ended at once; what was acknowledged is in the spool and is delivered after the next start");
-                std::process::exit(1);
-            }
+        if !reload {
+            break;
+        }
+        // It says what came of it.
+        let _ = router.reload_again();
+    }
+    let drain = router.drain();
+    say!("stopping; endpoints have {drain:?} for what is there, a second signal ends at once");
+    let stopping = router.clone();
+    let stopped = runtime.spawn_blocking(move || stopping.stop(Instant::now() + drain));
+    let left = runtime.block_on(async {
+        tokio::select! {
+            left = stopped => left.ok(),
+            _ = signals.stop.recv() => None,
+            _ = signals.interrupt.recv() => None,
+        }
+    });
+    match left {
+        Some(left) => {
+            farewell(router, &left);
+            std::process::exit(i32::from(!left.hanging.is_empty()));
+        }
+        None => {
+            say!("ended at once; what was acknowledged is in the spool and is delivered after the next start");
+            std::process::exit(1);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `send` and `tail`: a message from the shell, and all messages in it.
 
-use super::ask::{Address, refusal};
+use super::ask::{Address, Sight, refusal};
 use super::exit;
 use metlog_message::{Message, Severity, Value, wire};
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 
 /// Arguments of `send`.
@@ -89,7 +89,7 @@ pub struct Tail {
 
 impl Tail {
     pub(super) fn go(self) -> ExitCode {
-        let mut answer = match self.to.ask("GET", "/v1/tail", &[], None) {
+        let mut answer = match self.to.ask("GET", "/v1/tail?rate=100000", &[], None) {
             Ok(answer) => answer,
             Err(why) => {
                 eprintln!("{why}");
@@ -102,27 +102,19 @@ impl Tail {
             return exit::failed();
         }
         let mut out = std::io::stdout().lock();
-        let (mut line, mut missed) = (String::new(), false);
         loop {
-            line.clear();
-            match answer.body.read_line(&mut line) {
-                Ok(0) | Err(_) => {
+            let wrote = match answer.sight() {
+                Ok(None) | Err(_) => {
                     eprintln!("the router has gone");
                     return exit::failed();
                 }
-                Ok(_) => {}
-            }
-            let wrote = match line.trim_end().split_once(": ") {
-                Some(("event", "missed")) => {
-                    missed = true;
-                    Ok(())
-                }
-                Some(("data", count)) if std::mem::take(&mut missed) => {
+                Ok(Some(Sight::LeftOut(count))) => {
                     eprintln!("({count} messages went by too fast)");
                     Ok(())
                 }
-                Some(("data", message)) => writeln!(out, "{message}").and_then(|()| out.flush()),
-                _ => Ok(()),
+                Ok(Some(Sight::Message(_, message))) => {
+                    out.write_all(&message).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())
+                }
             };
             // Nobody reads any more.
             if wrote.is_err() {

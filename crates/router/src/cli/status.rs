@@ -3,7 +3,8 @@
 use super::ask::Address;
 use super::exit;
 use serde_json::Value;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,13 +16,16 @@ pub struct Status {
     /// As JSON.
     #[arg(long)]
     json: bool,
-    /// Again every second, until interrupted.
+    /// Again every second: drawn if this is a terminal, until q is pressed; otherwise one below the other.
     #[arg(long)]
     watch: bool,
 }
 
 impl Status {
     pub(super) fn go(self) -> ExitCode {
+        if self.watch && !self.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+            return super::watch::watch(self.to);
+        }
         let mut before: Option<Value> = None;
         loop {
             let text = match self.to.get("/v1/status") {
@@ -38,9 +42,12 @@ impl Status {
                     eprintln!("the router's answer cannot be read; is it of another version?");
                     return exit::failed();
                 };
-                let clear = if self.watch { "\x1b[2J\x1b[H" } else { "" };
-                print!("{clear}{}", table(&now, before.as_ref()));
+                print!("{}", table(&now, before.as_ref()));
                 before = Some(now);
+            }
+            // Nobody reads any more.
+            if std::io::stdout().flush().is_err() {
+                return ExitCode::SUCCESS;
             }
             if !self.watch {
                 return ExitCode::SUCCESS;
@@ -51,11 +58,11 @@ impl Status {
 }
 
 /// A number of the status, by its path.
-fn number(status: &Value, path: &str) -> u64 {
+pub(super) fn number(status: &Value, path: &str) -> u64 {
     status.pointer(path).and_then(Value::as_u64).unwrap_or_default()
 }
 
-fn text<'a>(status: &'a Value, path: &str) -> &'a str {
+pub(super) fn text<'a>(status: &'a Value, path: &str) -> &'a str {
     status.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 

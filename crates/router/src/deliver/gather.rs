@@ -25,6 +25,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// These messages, past the ledger.
+    pub(super) fn of(lines: Lines, ids: Vec<u64>) -> Self {
+        Chunk { lines, ids, ..Chunk::default() }
+    }
+
     /// The messages.
     pub fn lines(&self) -> &Lines {
         self.whole.as_ref().map_or(&self.lines, |frame| frame.batch.lines())

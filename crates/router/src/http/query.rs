@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(super) mod asked;
 mod change;
-mod csv;
+pub(crate) mod csv;
 mod export;
 mod leaving;
 

@@ -99,13 +99,13 @@ impl Router {
                     let by = Instant::now() + drain;
                     before.delivery.stop(Instant::now());
                     before.delivery.join(by);
-                    let account = before.delivery.account().clone();
-                    self.serve(new, first, account)?
+                    let (account, paused) = (before.delivery.account().clone(), before.delivery.is_paused());
+                    self.serve(new, first, account, paused)?
                 }
                 (None, Some(first)) => {
                     changes.added.push(new.name.clone());
                     let slot = slots.get(&new.name).copied().unwrap_or_default();
-                    self.serve(new, first, self.new_account(&new.name, slot))?
+                    self.serve(new, first, self.new_account(&new.name, slot), false)?
                 }
                 (None, None) => continue,
             };
@@ -117,7 +117,7 @@ impl Router {
             gone.delivery.join(Instant::now() + drain);
             self.floor.spool.release(&gone.name);
         }
-        parts.drain = plan.router.drain.duration();
+        parts.describe(plan);
         Ok(changes)
     }
 

@@ -5,6 +5,7 @@ Sends one event with the payload `with a key`, and one `without` by a key that i
 
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -12,6 +13,7 @@ import warnings
 which, url, key, inside = sys.argv[1:]
 sys.argv = sys.argv[:1]
 warnings.simplefilter("ignore")
+signal.alarm(60)
 WRONG = "metlog_" + "0" * 40
 
 if which == "masterlog":
@@ -23,7 +25,7 @@ if which == "masterlog":
         assert client.flush().ok or not mode
         client.shutdown()
     result = MasterLogClient(endpoint=url, api_key=WRONG, async_mode=False).info("without")
-    print(result.ok, result.status_code)
+    print(result.ok, result.error)
 elif which == "logcollector":
     from log_collector import AsyncLogClient
 

@@ -6,6 +6,7 @@ Arguments: the client, the URL, the file. Prints how many were sent.
 
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -13,6 +14,7 @@ import warnings
 which, url, stop = sys.argv[1:]
 sys.argv = sys.argv[:1]
 warnings.simplefilter("ignore")
+signal.alarm(90)
 finish = lambda: None
 pause = 0.005
 
@@ -29,6 +31,8 @@ if which == "masterlog":
             result = client.flush(timeout_seconds=20)
             assert result.ok, result
             idle = 0 if result.accepted else idle + 1
+        # Its process would outlive this one.
+        client.shutdown()
 elif which == "victorialogs":
     from vlogs_handler import VictoriaLogsHandler
 

@@ -132,30 +132,83 @@ pub fn http(port: u16, messages: u64, each: usize) -> io::Result<()> {
 }
 
 fn requests(port: u16, from: u64, to: u64, each: usize) -> io::Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
+    let mut poster = Poster::to(port, "/v1/messages")?;
     let mut load = Load::new();
-    let mut answer = vec![0; 16 * 1024];
     for start in (from..to).step_by(DIFFERENT) {
         let count = (to - start).min(DIFFERENT as u64) as usize;
         load.numbered(start, count);
         for first in (0..count).step_by(each) {
             let (begin, _) = load.lines[first];
             let (_, end) = load.lines[(first + each).min(count) - 1];
-            let body = &load.text[begin..end];
-            let head = format!(
-                "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(body)?;
-            let count = stream.read(&mut answer)?;
-            if !answer[..count].starts_with(b"HTTP/1.1 200") {
-                return Err(io::Error::other(String::from_utf8_lossy(&answer[..count]).into_owned()));
-            }
+            poster.post(&load.text[begin..end])?;
         }
     }
     Ok(())
+}
+
+/// One body of `each` events again and again, over two connections, until so many events were taken.
+pub fn bodies(port: u16, path: &'static str, body: &[u8], each: u64, events: u64) -> io::Result<()> {
+    let half = events / each / 2;
+    let copy = body.to_vec();
+    let second = std::thread::spawn(move || repeat(port, path, &copy, events / each - half));
+    repeat(port, path, body, half)?;
+    second.join().unwrap_or_else(|_| Err(io::Error::other("a sending thread panicked")))
+}
+
+fn repeat(port: u16, path: &str, body: &[u8], times: u64) -> io::Result<()> {
+    let mut poster = Poster::to(port, path)?;
+    (0..times).try_for_each(|_| poster.post(body))
+}
+
+/// One connection, whose next request waits for the answer to the last.
+struct Poster {
+    stream: TcpStream,
+    head: String,
+    answer: Vec<u8>,
+}
+
+impl Poster {
+    fn to(port: u16, path: &str) -> io::Result<Poster> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-ndjson\r\n");
+        Ok(Poster { stream, head, answer: vec![0; 64 * 1024] })
+    }
+
+    fn post(&mut self, body: &[u8]) -> io::Result<()> {
+        self.stream.write_all(format!("{}Content-Length: {}\r\n\r\n", self.head, body.len()).as_bytes())?;
+        self.stream.write_all(body)?;
+        let mut came = 0;
+        while !whole(&self.answer[..came]) {
+            let count = self.stream.read(&mut self.answer[came..])?;
+            came += count;
+            if count == 0 {
+                return Err(io::Error::other(String::from_utf8_lossy(&self.answer[..came]).into_owned()));
+            }
+        }
+        if !self.answer.starts_with(b"HTTP/1.1 200") {
+            return Err(io::Error::other(String::from_utf8_lossy(&self.answer[..came]).into_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// A value of `/metrics`, by the whole of what stands before it.
+pub fn metric(port: u16, name: &str) -> io::Result<u64> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.ok_or_else(|| io::Error::other(format!("no {name} in {page}")))
+}
+
+/// Whether an answer is there to its end; its length is always said.
+fn whole(answer: &[u8]) -> bool {
+    let Some(end) = memchr::memmem::find(answer, b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    answer.len() >= end + 4 + length.unwrap_or(0)
 }
 
 /// Batches at a steady pace over a connection that acknowledges, and how long each took.

@@ -6,6 +6,7 @@
 //!
 //! `… router [ROW…|ack] [--messages N] [--sync ack|1s|never]`
 
+mod clients;
 mod load;
 mod peers;
 mod sink;

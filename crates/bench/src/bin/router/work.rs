@@ -1,6 +1,6 @@
 //! A row of the table: a configuration, a load, and waiting for the last message.
 
-use super::{Cost, load, sink};
+use super::{Cost, clients, load, sink};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What is measured.
-pub const ROWS: [&str; 9] = [
+pub const ROWS: [&str; 12] = [
     "tcp-file",
     "udp-file",
     "http-file",
@@ -19,6 +19,9 @@ pub const ROWS: [&str; 9] = [
     "tcp-file-20",
     "tcp-file-6",
     "tcp-file-6-dead",
+    "masterlog-spool",
+    "logcollector-spool",
+    "jsonline-spool",
 ];
 
 /// Where every program listens, one after the other.
@@ -103,7 +106,39 @@ pub fn directory() -> io::Result<PathBuf> {
 
 /// Measures the router at one row.
 pub fn measure(row: &'static str, messages: u64, sync: &str) -> Result<Cost, String> {
-    run(row, messages, sync).map_err(|error| error.to_string())
+    let measured = match clients::body(row) {
+        Some((path, body)) => spooled(row, path, &body, messages, sync),
+        None => run(row, messages, sync),
+    };
+    measured.map_err(|error| error.to_string())
+}
+
+/// From somebody else's client through the spool, to an endpoint that costs nothing.
+fn spooled(row: &'static str, path: &'static str, body: &[u8], messages: u64, sync: &str) -> io::Result<Cost> {
+    let directory = directory()?;
+    let config = format!(
+        "[router]\nhttp = '127.0.0.1:{PORT}'\ndata = '{}'\n[spool]\nsync = '{sync}'\n[inputs.http]\n\
+         [endpoints.out]\ntype = 'null'\n",
+        directory.join("data").display()
+    );
+    let router = serve(&directory, &config)?;
+    std::thread::sleep(Duration::from_millis(300));
+    metlog_bench::machine::pin();
+
+    let (idle, _) = router.memory();
+    let messages = messages / clients::EACH * clients::EACH;
+    let (cpu, began) = (router.cpu(), Instant::now());
+    load::bodies(PORT, path, body, clients::EACH, messages)?;
+    let delivered = || load::metric(PORT, "metlog_delivered_total{endpoint=\"out\"}");
+    while delivered()? < messages && began.elapsed() < Duration::from_secs(300) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let cpu = router.cpu() - cpu;
+    let (_, peak) = router.memory();
+    let accepted = load::metric(PORT, "metlog_accepted_total{input=\"http\"}")?;
+    let (lost, wrong) = (messages.saturating_sub(delivered()?), accepted.saturating_sub(messages));
+    Ok(Cost { row, who: "metlog".into(), sent: messages, lost, wrong, cpu, seconds, memory: (idle, peak) })
 }
 
 fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {

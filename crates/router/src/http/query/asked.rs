@@ -35,6 +35,11 @@ impl Asked {
         Ok(Asked(pairs))
     }
 
+    /// What one of them says, if it says anything.
+    pub(in crate::http) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }

@@ -6,7 +6,7 @@ use metlog_query::store::Row;
 use metlog_query::view::document;
 
 /// The columns if none are asked for.
-pub(super) const USUAL: [&str; 6] = ["timestamp", "severity", "type", "logger", "payload", "fields"];
+pub(crate) const USUAL: [&str; 6] = ["timestamp", "severity", "type", "logger", "payload", "fields"];
 
 /// Columns of one file.
 pub(super) const MOST: usize = 256;
@@ -15,12 +15,12 @@ pub(super) const MOST: usize = 256;
 const FORMULAS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// The first line.
-pub(super) fn head(columns: &[Path], out: &mut Vec<u8>) {
+pub(crate) fn head(columns: &[Path], out: &mut Vec<u8>) {
     line(columns.iter().map(|column| column.as_str().to_owned()), out);
 }
 
 /// One message.
-pub(super) fn row(columns: &[Path], row: &Row<'_>, out: &mut Vec<u8>) {
+pub(crate) fn row(columns: &[Path], row: &Row<'_>, out: &mut Vec<u8>) {
     let document = document(row);
     let cell = |column: &Path| match column.as_str() {
         "position" => row.position.to_string(),

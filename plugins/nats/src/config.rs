@@ -1,0 +1,221 @@
+//! Which servers, who we are there, TLS.
+
+use async_nats::ServerAddr;
+use metlog_settings::Secret;
+use serde::Deserialize;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Larger than any password, key or credentials file.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// Who we are to the servers: one of the ways NATS knows.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Login {
+    /// Goes with `password` or `password_file`.
+    pub user: Option<String>,
+    /// Goes with `user`.
+    pub password: Option<Secret>,
+    /// File that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// A token.
+    pub token: Option<Secret>,
+    /// File that holds the token.
+    pub token_file: Option<PathBuf>,
+    /// The seed of an nkey, `SU…`.
+    pub nkey: Option<Secret>,
+    /// File that holds the seed of an nkey.
+    pub nkey_file: Option<PathBuf>,
+    /// A credentials file, `.creds`, with a user's JWT and seed.
+    pub creds_file: Option<PathBuf>,
+}
+
+/// How connections are encrypted. A `tls://` URL, or any of these, requires TLS; certificate and name are always verified.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// No connection without TLS, whatever the URL and the server say.
+    pub required: bool,
+    /// PEM file of authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with our certificate, for a server that asks for one.
+    pub client_cert: Option<PathBuf>,
+    /// PEM file with the key of `client_cert`.
+    pub client_key: Option<PathBuf>,
+}
+
+pub(crate) fn default_urls() -> Vec<String> {
+    vec!["nats://127.0.0.1:4222".to_owned()]
+}
+
+/// All that is needed to connect.
+#[derive(Debug, Clone)]
+pub(crate) struct Servers {
+    pub urls: Vec<ServerAddr>,
+    pub login: Login,
+    pub tls: Tls,
+    /// For connecting and for each answer.
+    pub timeout: Duration,
+}
+
+/// What the servers are shown.
+pub(crate) enum Proof {
+    Nothing,
+    Password(String, String),
+    Token(String),
+    Seed(String),
+    Credentials(String),
+}
+
+impl Servers {
+    /// What the settings say, if they are right. Touches nothing.
+    pub fn new(urls: &[String], login: &Login, tls: &Tls, timeout: Duration) -> Result<Self, String> {
+        if urls.is_empty() || urls.len() > 64 {
+            return Err("`urls` needs 1 to 64 servers, such as `nats://127.0.0.1:4222`".into());
+        }
+        if timeout < Duration::from_millis(100) {
+            return Err("`timeout` is shorter than 100ms; 10s is usual".into());
+        }
+        login.check()?;
+        if tls.client_cert.is_some() != tls.client_key.is_some() {
+            return Err("`tls`: `client_cert` and `client_key` go together; one of them is missing".into());
+        }
+        let urls = urls.iter().map(|url| address(url)).collect::<Result<_, _>>()?;
+        Ok(Servers { urls, login: login.clone(), tls: tls.clone(), timeout })
+    }
+
+    /// The servers, as people write them.
+    pub fn place(&self) -> String {
+        self.urls.iter().map(|url| url.as_url_str().trim_end_matches('/')).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a connection without TLS is no connection.
+    pub fn must_encrypt(&self) -> bool {
+        let Tls { required, ca_file, client_cert, .. } = &self.tls;
+        *required || ca_file.is_some() || client_cert.is_some() || self.urls.iter().any(ServerAddr::tls_required)
+    }
+}
+
+fn address(url: &str) -> Result<ServerAddr, String> {
+    let shape = "a server is written like `nats://host:4222`, or `tls://host:4222` where TLS is a must";
+    // A password may stand in it, so it is not shown.
+    if url.contains('@') {
+        return Err("`urls`: a user or password does not stand in the URL; it has its place in `login`".into());
+    }
+    let wrong = |why: &str| format!("`urls`: `{url}` {why}; {shape}");
+    let address: ServerAddr = url.trim().parse().map_err(|_| wrong("is no server"))?;
+    match address.scheme() {
+        "nats" | "tls" if address.host().is_empty() => Err(wrong("names no host")),
+        "nats" | "tls" if address.port() == 0 => Err(wrong("has port 0")),
+        "nats" | "tls" => Ok(address),
+        scheme => Err(wrong(&format!("is of the kind `{scheme}`, which is not supported"))),
+    }
+}
+
+impl Login {
+    fn check(&self) -> Result<(), String> {
+        let two = |a: bool, b: bool, name: &str| match a && b {
+            true => Err(format!("`login`: `{name}` and `{name}_file` are both set; keep one")),
+            false => Ok(()),
+        };
+        two(self.password.is_some(), self.password_file.is_some(), "password")?;
+        two(self.token.is_some(), self.token_file.is_some(), "token")?;
+        two(self.nkey.is_some(), self.nkey_file.is_some(), "nkey")?;
+        let password = self.password.is_some() || self.password_file.is_some();
+        if self.user.is_some() != password {
+            return Err("`login`: `user` goes with `password` or `password_file`; one of them is missing".into());
+        }
+        let token = self.token.is_some() || self.token_file.is_some();
+        let nkey = self.nkey.is_some() || self.nkey_file.is_some();
+        let ways = [password, token, nkey, self.creds_file.is_some()];
+        if ways.iter().filter(|way| **way).count() > 1 {
+            return Err("`login` takes one of: user and password, token, nkey, creds_file; keep one".into());
+        }
+        Ok(())
+    }
+
+    /// Files are read anew for each connection, so that a key can change under a program that runs.
+    pub(crate) fn proof(&self) -> Result<Proof, String> {
+        if let Some(path) = &self.creds_file {
+            return read("creds_file", path).map(Proof::Credentials);
+        }
+        if let Some(seed) = either("nkey_file", self.nkey.as_ref(), self.nkey_file.as_deref())? {
+            return Ok(Proof::Seed(seed.trim().to_owned()));
+        }
+        if let Some(token) = either("token_file", self.token.as_ref(), self.token_file.as_deref())? {
+            return Ok(Proof::Token(token));
+        }
+        let password = either("password_file", self.password.as_ref(), self.password_file.as_deref())?;
+        Ok(match (&self.user, password) {
+            (Some(user), Some(password)) => Proof::Password(user.clone(), password),
+            _ => Proof::Nothing,
+        })
+    }
+}
+
+fn either(key: &str, given: Option<&Secret>, file: Option<&Path>) -> Result<Option<String>, String> {
+    match (given, file) {
+        (Some(secret), _) => Ok(Some(secret.reveal().to_owned())),
+        (None, Some(path)) => {
+            let text = read(key, path)?;
+            let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r'));
+            Ok(Some(text.to_owned()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn read(key: &str, path: &Path) -> Result<String, String> {
+    let wrong = |why: String| format!("`login.{key}` {}: {why}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+    if text.len() as u64 > MAX_FILE { Err(wrong("it is too large for a secret".into())) } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(urls: &[&str], login: &Login) -> Result<Servers, String> {
+        let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+        Servers::new(&urls, login, &Tls::default(), Duration::from_secs(1))
+    }
+
+    #[test]
+    fn servers_are_nats_or_tls_and_hold_no_password() {
+        let two = servers(&["nats://a:4222", "b"], &Login::default()).expect("two");
+        assert_eq!(two.place(), "nats://a:4222, nats://b");
+        assert!(!two.must_encrypt());
+        assert!(servers(&["tls://a"], &Login::default()).is_ok_and(|servers| servers.must_encrypt()));
+        for (url, words) in [
+            ("nats://u:hunter2@a", "`login`"),
+            ("http://a", "nats://host:4222"),
+            ("wss://a", "not supported"),
+            ("nats://", "nats://host:4222"),
+            ("nats://a:99999", "nats://host:4222"),
+        ] {
+            let why = servers(&[url], &Login::default()).expect_err(url);
+            assert!(why.contains(words) && !why.contains("hunter2"), "{why}");
+        }
+        assert!(servers(&[], &Login::default()).is_err());
+    }
+
+    #[test]
+    fn one_way_to_log_in_and_nothing_half() {
+        let secret = || Some(Secret::new("hunter2"));
+        for (login, words) in [
+            (Login { user: Some("u".into()), ..Login::default() }, "goes with"),
+            (Login { password: secret(), ..Login::default() }, "goes with"),
+            (Login { token: secret(), nkey: secret(), ..Login::default() }, "keep one"),
+            (Login { token: secret(), token_file: Some("x".into()), ..Login::default() }, "keep one"),
+        ] {
+            let why = servers(&["a"], &login).expect_err("wrong");
+            assert!(why.contains(words) && !why.contains("hunter2"), "{why}");
+        }
+        let missing = Login { creds_file: Some("no/such/file".into()), ..Login::default() };
+        assert!(missing.proof().is_err_and(|why| why.contains("no/such/file")));
+    }
+}
