@@ -164,7 +164,7 @@ replays! {
     settings_ini: 20_000
     settings_toml: 8_000
     splitter: 20_000
-    spool: 1_000
+    spool: 400
     statsd: 20_000
     stream: 20_000
     udp: 20_000

@@ -206,13 +206,11 @@ pub fn about(router: &Arc<Metlog>, guard: &Guard) -> axum::Router {
         .with_state(router.clone());
     let (seats, known) = (tail::Seats::default(), fields::Known::default());
     let desk = explain::Desk::new(guard.bounds());
+    let tail = get(move |router, kept, headers, query| tail::tail(router, kept, headers, seats.clone(), query));
     let reading = axum::Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status_json))
-        .route(
-            "/v1/tail",
-            get(move |router, kept, headers, query| tail::tail(router, kept, headers, seats.clone(), query)),
-        )
+        .route("/v1/tail", tail)
         .route("/v1/pipeline", get(pipeline::pipeline))
         .route("/v1/clients", get(pipeline::clients))
         .route("/v1/deadletters", get(deadletters::list))

@@ -113,7 +113,12 @@ fn answer(receipt: &Receipt, pushed: &Pushed) -> Response<Body> {
         } else {
             body.extend_from_slice(b"{\"id\":");
             match named {
-                Some(Named::Ours) => quote(&mut body, &String::from_utf8_lossy(&pushed.ids.at(at))),
+                Some(Named::Ours) => {
+                    // Hexadecimal digits, which need no look.
+                    body.push(b'"');
+                    body.extend_from_slice(&pushed.ids.at(at));
+                    body.push(b'"');
+                }
                 Some(Named::Own(Some(id))) => quote(&mut body, id),
                 Some(Named::Own(None)) | None => body.extend_from_slice(b"null"),
             }

@@ -1,6 +1,6 @@
 // What changes something: each asks first, says what came of it, and asks for a better key where the one in use may not.
 
-import { Refused, post } from "./api";
+import { Lost, Refused, post } from "./api";
 import { h, unique } from "./dom";
 import { plural } from "./format";
 import { askForKey } from "./key";
@@ -12,6 +12,8 @@ export async function act<T>(path: string, body: unknown): Promise<T> {
         try {
             return await post<T>(path, body);
         } catch (error) {
+            // The line at the top says that the connection is lost, but not that something was not done.
+            if (error instanceof Lost) throw new Error("No answer. Look whether it was done when the connection is back.");
             if (!(error instanceof Refused) || error.status !== 403 || !(await askForKey(error.message))) throw error;
         }
     }
@@ -63,8 +65,8 @@ function askForPeriod(endpoint: string): Promise<Period | null> {
             return [h("p", { class: "field" }, h("label", { for: id }, label), input), input];
         };
         const [last, since] = field("The last", "replay-since", { value: "1h", pattern: "\\s*\\d+\\s*(ms|s|m|min|h|d|w)\\s*", title: "such as 30m, 2h, 1d" });
-        const [first, from] = field("Or from id", "replay-from", { inputmode: "numeric", pattern: "\\d*", title: "a whole number" });
-        const [end, to] = field("up to, without", "replay-to", { inputmode: "numeric", pattern: "\\d*", title: "a whole number; none: to the end" });
+        const [first, from] = field("Or: from id", "replay-from", { inputmode: "numeric", pattern: "\\d*", title: "a whole number" });
+        const [end, to] = field("Before id", "replay-to", { inputmode: "numeric", pattern: "\\d*", title: "a whole number; none: to the end" });
         // One of the two ways: who types ids does not mean the last hour.
         const either = (): void => {
             const byId = from.value !== "" || to.value !== "";

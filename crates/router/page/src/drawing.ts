@@ -163,7 +163,7 @@ function ofEndpoint(endpoint: Endpoint | undefined, rates: Rates): Told {
 
 /** What it is, where its name does not say so. */
 export function kind({ name, type, place }: Input): string {
-    const where = place?.replace(/^\w+:\/\//, "") ?? "";
+    const where = place?.replace(/^\w+:\/\/| \(.*$/g, "") ?? "";
     return [type === name ? "" : type, where].filter((text) => text !== "").join(" ");
 }
 

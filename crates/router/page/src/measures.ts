@@ -89,8 +89,8 @@ export function read(tally: Tree): Counted {
     };
 }
 
-/** Asks for slots at once at most: the router works on four questions at a time, and others ask too. */
-const AT_ONCE = 2;
+/** Slots asked for at once: the router works on four questions at a time, and others ask too. */
+const AT_ONCE = 3;
 
 /** Slots of one query, kept. */
 export class Slots {
@@ -121,7 +121,7 @@ export class Slots {
         const wanted = new Set(reach.starts);
         for (const start of this.known.keys()) if (!wanted.has(start)) this.known.delete(start);
         const latest = reach.starts.slice(-2);
-        const left = reach.starts.filter((start) => latest.includes(start) || this.known.get(start)?.partial !== false).reverse();
+        const left = reach.starts.filter((start) => latest.includes(start) || !this.known.has(start)).reverse();
         const worker = async (): Promise<void> => {
             for (let start = left.shift(); start !== undefined; start = left.shift()) {
                 const counted = await this.ask(this.query, start, Math.min(start + reach.width, Math.max(now, start + 1)), signal);

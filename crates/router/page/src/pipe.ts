@@ -1,5 +1,6 @@
 // What the router says of its pipeline, and what follows from it.
 
+import type { Digits } from "./json";
 import type { Counts } from "./rates";
 
 export interface Input {
@@ -39,6 +40,7 @@ export interface Endpoint {
     alerts: boolean;
     state: State;
     last_error: string | null;
+    last_error_at?: string | null;
     retry_in_ms: number | null;
     accepted: number;
     filtered: number;
@@ -60,8 +62,10 @@ export interface Spool {
     max_bytes: number;
     free: number | null;
     full_in_s: number | null;
-    next_id: number;
-    durable_id: number;
+    /** Ids may have more digits than a double. */
+    next_id: number | Digits;
+    durable_id: number | Digits;
+    oldest_id?: number | Digits;
     sync_ms: number | null;
     error?: string | null;
 }

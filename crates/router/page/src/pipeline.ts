@@ -40,6 +40,7 @@ export function pipeline(context: Context): void {
     const picture = drawing();
     const cards = endpointCards(act);
     const spool = h("div", { "data-test": "spool" });
+    const whether = h("p", { class: "quiet", "data-test": "unaccounted" });
     const laws = h("div", { class: "laws", "data-test": "laws" });
     const tables = drawnAsTables(rates);
     const lost = h("p", { class: "quiet" });
@@ -56,7 +57,7 @@ export function pipeline(context: Context): void {
         h("details", { class: "as-tables", "data-test": "as-tables" }, h("summary", {}, "The drawing as tables"), tables.element),
         section("Endpoints", cards.element),
         section("Spool", spool),
-        section("Where every message went", laws),
+        section("Where every message went", whether, laws),
         section("Lost on the way to us", lost, clients.element),
     );
 
@@ -68,6 +69,7 @@ export function pipeline(context: Context): void {
         cards.show(latest, rates);
         tables.show(latest);
         showSpool(spool, latest);
+        say(whether, `What came in, and what became of it. Altogether ${whole(latest.unaccounted)} unaccounted for; anything but 0 is a mistake of the router.`);
         showLaws(laws, latest);
         say(lost, lostText(latest));
     };
@@ -113,8 +115,8 @@ function showSpool(place: HTMLElement, { spool }: Pipeline): void {
         ["Holds", `${bytes(spool.bytes)} of ${bytes(spool.max_bytes)}, ${percent(spool.bytes, spool.max_bytes)}`],
         ["Full", h("span", { class: fullLevel(spool), "data-test": "full-in" }, full)],
         ["Free on its disk", bytes(spool.free)],
-        ["Newest id", whole(spool.next_id - 1)],
-        ["Not on disk yet", plural(Math.max(spool.next_id - spool.durable_id, 0), "message")],
+        ["Ids", h("span", { class: "mono" }, `${spool.oldest_id ?? "…"} up to ${spool.next_id}`)],
+        ["Not on disk yet", plural(Math.max(Number(BigInt(String(spool.next_id)) - BigInt(String(spool.durable_id))), 0), "message")],
         ["One sync takes", span(spool.sync_ms)],
     ]));
 }
@@ -145,7 +147,7 @@ function showLaws(place: HTMLElement, pipeline: Pipeline): void {
 const term = (count: number, what: string): HTMLElement => h("span", { class: count === 0 ? "term nought" : "term" }, h("span", {}, whole(count)), ` ${what}`);
 
 function lostText({ clients }: Pipeline): string {
-    const told = `${plural(clients.tracked, "client")} number their messages: ${plural(clients.lost, "message")} never came, ${plural(clients.duplicates, "duplicate")} taken out.`;
+    const told = `Clients that number their messages: ${whole(clients.tracked)}; ${plural(clients.lost, "message")} never came, ${plural(clients.duplicates, "duplicate")} taken out.`;
     return clients.untracked > 0 ? `${told} ${plural(clients.untracked, "message")} could not be judged.` : told;
 }
 
@@ -181,7 +183,7 @@ function drawnAsTables(rates: Rates): { element: HTMLElement; show(pipeline: Pip
         { title: "Waiting", cell: (row) => whole(row.buffered), number: true },
     ], (row) => row.name, "No endpoints.");
     const all = [inputs, edits, named, endpoints];
-    const element = h("div", {}, all.map((one) => [h("h3", {}, one.element.getAttribute("aria-label")), one.element]));
+    const element = h("div", {}, all.map((one) => [h("h2", {}, one.element.getAttribute("aria-label")), one.element]));
     return {
         element,
         show(pipeline) {
@@ -244,9 +246,12 @@ function card(name: string, act: (done: Promise<boolean>) => void): Card {
                 const place = facts[at]?.[1];
                 if (place) say(place, tell(endpoint, rates));
             });
-            const retry = endpoint.retry_in_ms !== null ? `Tries again in ${span(Math.ceil(endpoint.retry_in_ms / 1000) * 1000)}.` : "";
+            const retry = endpoint.retry_in_ms !== null ? `Tries again in ${countdown(endpoint.retry_in_ms)}.` : "";
             error.hidden = endpoint.last_error === null;
-            say(error, shown(endpoint.last_error ?? ""));
+            const over = endpoint.state !== "retrying" && endpoint.state !== "held";
+            const at = endpoint.last_error_at ? ` (${span(Math.max(Date.parse(pipeline.now) - Date.parse(endpoint.last_error_at), 0))} ago)` : "";
+            set(error, { class: over ? "quiet" : "error" });
+            say(error, over ? `Last error${at}: ${shown(endpoint.last_error ?? "")}` : shown(endpoint.last_error ?? ""));
             again.hidden = retry === "";
             say(again, retry);
             period.hidden = !endpoint.again;
@@ -270,6 +275,11 @@ const FACTS: readonly (readonly [string, (endpoint: Endpoint, rates: Rates) => s
     ["Failed tries", (one) => whole(one.failures), "failures"],
     ["Sent again", (one) => short(one.redelivered), "redelivered"],
 ];
+
+/** Whole seconds, as clocks count down. */
+function countdown(ms: number): string {
+    return ms < 60_000 ? `${Math.ceil(ms / 1000)} s` : span(Math.ceil(ms / 1000) * 1000);
+}
 
 /** When everything that waits will have gone, if it goes on like this. */
 function drained(endpoint: Endpoint, rates: Rates): string {

@@ -6,7 +6,7 @@ import { fill, h, say, set, svg } from "./dom";
 import { perSecond, span, whole } from "./format";
 import type { Kind, Measure, Reach, Slots } from "./measures";
 import { type Table, table } from "./table";
-import { moment, tick } from "./show";
+import { clockNow, moment, tick } from "./show";
 
 const [LEFT, RIGHT, TOP, BOTTOM, HEIGHT] = [64, 8, 8, 22, 230] as const;
 
@@ -67,11 +67,12 @@ export function plot(messages: (measure: Measure, since: number, until: number) 
         const here = slot();
         if (!shown || !here) {
             const { measure } = shown ?? {};
-            fill(readout, measure ? `Altogether: ${summary(measure)}` : "");
+            fill(readout, measure ? `In all this time: ${summary(measure)}` : "");
             return;
         }
         const until = here.start + shown.reach.width;
-        const scale = shown.reach.width * shown.reach.starts.length;
+        // As fine as slots are, not as their course is.
+        const scale = shown.reach.width * 10;
         const text = `${tick(here.start, scale)} – ${tick(until, scale)}: ${here.measure ? summary(here.measure) : "nothing"}`;
         if (readout.firstChild?.textContent === text) return;
         fill(readout, text, here.measure && [" ", h("a", { href: messages(shown.measure, here.start, until), "data-test": "slot-messages" }, "messages")]);
@@ -149,7 +150,7 @@ function course({ key, measure, reach, slots }: Plotted, width: number, height: 
 function axes(reach: Reach, top: number, kind: Kind, { width, height }: { width: number; height: number }): Node {
     const scale = reach.width * reach.starts.length;
     const first = reach.starts[0] ?? 0;
-    const zone = new Date(first).getTimezoneOffset();
+    const zone = clockNow() === "utc" ? 0 : new Date(first).getTimezoneOffset();
     const x = (moment: number): number => ((moment - first) / scale) * width;
     return svg("g", { class: "axes" },
         [0, 0.5, 1].map((part) => [

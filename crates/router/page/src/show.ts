@@ -1,5 +1,6 @@
 // How numbers, times and severities are written.
 
+import { span } from "./format";
 import { type Json, type Tree, own, text, Digits } from "./json";
 
 export const SEVERITIES = ["emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"] as const;
@@ -13,36 +14,7 @@ export function severityOf(message: Tree): number {
     return Number.isFinite(number) ? Math.min(7, Math.max(0, Math.trunc(number))) : 6;
 }
 
-export function count(number: number): string {
-    return Math.round(number).toLocaleString("en-US");
-}
-
-/** Three digits and a letter. */
-export function brief(number: number): string {
-    if (!Number.isFinite(number)) return "–";
-    for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]] as const) {
-        const shown = number / (letter === "k" ? 1e3 : unit);
-        if (Math.abs(number) >= unit) return `${shown.toFixed(shown < 10 ? 2 : shown < 100 ? 1 : 0)} ${letter}`;
-    }
-    return number % 1 === 0 || Math.abs(number) >= 100 ? String(Math.round(number)) : number.toPrecision(3).replace(/\.?0+$/, "");
-}
-
-export function bytes(number: number): string {
-    let [size, unit] = [number, 0];
-    const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    while (size >= 1024 && unit < units.length - 1) [size, unit] = [size / 1024, unit + 1];
-    return `${unit === 0 || size >= 100 ? Math.round(size) : size.toFixed(1)} ${units[unit]}`;
-}
-
-/** A length of time, of milliseconds. */
-export function span(ms: number): string {
-    if (ms < 1) return `${Math.round(ms * 1000)} µs`;
-    if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
-    for (const [unit, name, next] of [[1e3, "s", 6e4], [6e4, "min", 36e5], [36e5, "h", 864e5], [864e5, "d", Infinity]] as const) {
-        if (ms < next) return `${(ms / unit).toFixed(ms / unit < 10 ? 1 : 0).replace(/\.0$/, "")} ${name}`;
-    }
-    return "";
-}
+export { bytes, short as brief, span, whole as count } from "./format";
 
 export type Clock = "relative" | "local" | "utc";
 const CLOCKS: readonly Clock[] = ["local", "utc", "relative"];

@@ -241,7 +241,8 @@ impl Find {
             let wanted = self.limit.saturating_sub(found.messages.len() as u64);
             let (limit, encoded) = (wanted.min(PAGE), encoded(query));
             let path = format!("/v1/messages?query={encoded}&limit={limit}&after={after}");
-            let page = Page::read(&ask(&self.to, ("GET", &path), &[], PATIENCE, query)?).ok_or_else(|| {
+            let mut answer = ask(&self.to, ("GET", &path), &[], Some(PATIENCE), query)?;
+            let page = Page::read(&whole(&mut answer)?).ok_or_else(|| {
                 No::Failed("the router's answer cannot be read; is it of another version?".to_owned())
             })?;
             if after.is_empty() && !page.settled {

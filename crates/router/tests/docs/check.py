@@ -19,6 +19,7 @@ def ask(verb, path, body=None):
     """Status, headers and the first MiB of what comes within a second."""
     request = urllib.request.Request(URL + path, method=verb.upper(), data=body)
     request.add_header("Content-Type", "application/json")
+    request.add_header("X-Metlog", "1")
     try:
         answer = urllib.request.urlopen(request, timeout=10)
     except urllib.error.HTTPError as error:
@@ -59,7 +60,7 @@ OpenAPIV31SpecValidator(SPEC).validate()
 position = json.loads(ask("get", "/v1/messages?limit=1")[2])["positions"][0]
 tried = 0
 for path, verbs in SPEC["paths"].items():
-    target = path.replace("{position}", str(position))
+    target = path.replace("{position}", str(position)).replace("{name}", "store")
     for verb, operation in verbs.items():
         body = None
         for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -69,7 +70,7 @@ for path, verbs in SPEC["paths"].items():
         # Each parameter by itself: its example, its default, all that it may be, its bounds and what is beyond them.
         for parameter in operation.get("parameters", []):
             schema, name = parameter["schema"], parameter["name"]
-            if parameter["in"] == "path":
+            if parameter["in"] != "query":
                 continue
             right = schema.get("enum", []) + [schema.get(key) for key in ("default", "minimum", "maximum")]
             wrong = [schema["minimum"] - 1] if "minimum" in schema else []
