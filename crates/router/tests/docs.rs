@@ -55,7 +55,13 @@ fn every_route_that_is_served_is_in_the_document() {
         .collect();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut served = BTreeSet::new();
-    for file in ["src/http.rs", "src/http/page.rs", "src/http/query.rs", "src/http/docs.rs", "../../plugins/http/src/dialect.rs"] {
+    for file in [
+        "src/http.rs",
+        "src/http/page.rs",
+        "src/http/query.rs",
+        "src/http/docs.rs",
+        "../../plugins/http/src/dialect.rs",
+    ] {
         let found = routes(&std::fs::read_to_string(here.join(file)).unwrap());
         assert!(!found.is_empty(), "{file}");
         served.extend(found);

@@ -50,7 +50,8 @@ impl Wanted {
         let unlimited = there.max_deliver.max(-1);
         let times = |times: &i64| if *times < 0 { "unlimited".to_owned() } else { times.to_string() };
         differences.compare("max_deliver", Some(-1), if unlimited == 0 { -1 } else { unlimited }, times);
-        let remedy = "change the settings here, or the consumer, with `nats consumer edit`, or give `consumer` another name";
+        let remedy =
+            "change the settings here, or the consumer, with `nats consumer edit`, or give `consumer` another name";
         differences.or((), format_args!("the consumer `{}`", self.name), remedy)
     }
 }

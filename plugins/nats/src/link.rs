@@ -95,7 +95,9 @@ impl Link {
 fn note(tell: &watch::Sender<Health>, event: Event) {
     match event {
         Event::Disconnected | Event::Closed => tell.send_modify(|health| health.lost = true),
-        Event::ServerError(ServerError::Other(words)) if words.to_ascii_lowercase().contains("permissions violation") => {
+        Event::ServerError(ServerError::Other(words))
+            if words.to_ascii_lowercase().contains("permissions violation") =>
+        {
             tell.send_modify(|health| health.forbidden = Some(words.chars().take(WORDS).collect()));
         }
         // Whatever else is serious ends the connection as well.

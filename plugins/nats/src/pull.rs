@@ -41,9 +41,8 @@ impl Pull {
         let messages = messages.map_err(|error| Fault::Away(format!("no messages can come from NATS: {error}")))?;
         let bytes = BYTES.max(link.client.max_payload().saturating_mul(2));
         let (expires, heartbeat) = (EXPIRES.as_nanos(), HEARTBEAT.as_nanos());
-        let request = format!(
-            "{{\"batch\":{batch},\"max_bytes\":{bytes},\"expires\":{expires},\"idle_heartbeat\":{heartbeat}}}"
-        );
+        let request =
+            format!("{{\"batch\":{batch},\"max_bytes\":{bytes},\"expires\":{expires},\"idle_heartbeat\":{heartbeat}}}");
         Ok(Pull {
             client: link.client.clone(),
             messages,

@@ -178,9 +178,8 @@ mod tests {
 
     #[test]
     fn whether_a_stream_takes_it() {
-        let fits = |template: &str, subject: &str| {
-            Template::parse(template).expect("a template").fits(&[subject.to_owned()])
-        };
+        let fits =
+            |template: &str, subject: &str| Template::parse(template).expect("a template").fits(&[subject.to_owned()]);
         for subject in ["metlog.>", "metlog.*.*.*", ">", "*.*.*.*", "metlog.*.>"] {
             assert!(fits("metlog.{type}.{severity}.{logger}", subject), "{subject}");
         }

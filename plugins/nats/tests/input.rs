@@ -274,7 +274,11 @@ fn whoever_stops_has_acknowledged_what_it_took() {
         running.stop().expect("no error");
         taken += recorder.accepted() as u64;
         let raw = Raw::connect(&server);
-        assert!(eventually(Duration::from_secs(5), || taken + raw.count("T") == 20_000), "{taken} + {}", raw.count("T"));
+        assert!(
+            eventually(Duration::from_secs(5), || taken + raw.count("T") == 20_000),
+            "{taken} + {}",
+            raw.count("T")
+        );
     }
 }
 
@@ -314,11 +318,11 @@ fn a_server_killed_under_load_loses_nothing_and_gives_nothing_twice() {
     let recorder = Recorder::new();
     recorder.deduplicate();
     let text = format!("urls = ['{}']\nstream = {{ name = 'T' }}\ntimeout = '2s'\nack_wait = '2s'", server.url());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (tell, stop) = Stop::new();
-    let running: Vec<_> = (0..2)
-        .map(|_| runtime.spawn(supervise(text.clone(), recorder.clone(), stop.clone())))
-        .collect();
+    let running: Vec<_> =
+        (0..2).map(|_| runtime.spawn(supervise(text.clone(), recorder.clone(), stop.clone()))).collect();
     let done = AtomicBool::new(false);
     let url = server.url();
     let sent = std::thread::scope(|scope| {

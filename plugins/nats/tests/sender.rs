@@ -164,7 +164,10 @@ fn a_stream_that_is_missing_is_made_or_asked_for() {
     let asked = "stream = { name = 'T', max_bytes = '3 MiB', max_age = '1d', duplicate_window = '5m' }";
     assert_eq!(sender(&server.url(), asked).send(&sample::lines(0, 10)), Ok(()));
     let made = Raw::connect(&server).config("T").expect("made");
-    assert_eq!((made.max_bytes, made.discard, made.subjects), (3 << 20, DiscardPolicy::New, vec!["metlog.>".to_owned()]));
+    assert_eq!(
+        (made.max_bytes, made.discard, made.subjects),
+        (3 << 20, DiscardPolicy::New, vec!["metlog.>".to_owned()])
+    );
     // More copies than there are servers.
     let three = "subject = 'x'\nstream = { name = 'X', subjects = ['x'], replicas = 3 }";
     let why = pause(sender(&server.url(), three).send(&sample::lines(0, 1)));
@@ -255,8 +258,7 @@ fn tls_is_verified_or_there_is_no_connection() {
     let ((server_cert, server_key), (client_cert, client_key)) = (sign("127.0.0.1"), sign("client"));
     let mut place = None;
     let server = Nats::with(|folder| {
-        let files =
-[
+        let files = [
             ("cert", &server_cert),
             ("key", &server_key),
             ("ca", &ours),

@@ -1,7 +1,9 @@
 //! Bodies as the published clients of others make them: as they lay out JSON, with what they put into every event.
 
-/// Events in a body: what the Master Log client sends at a time.
-pub const EACH: u64 = 100;
+/// Events in a body: as many as that client sends at a time when there is much to send.
+pub fn each(row: &str) -> u64 {
+    if row == "masterlog-spool" { 100 } else { 1000 }
+}
 
 /// Path and body of a row that has one.
 pub fn body(row: &str) -> Option<(&'static str, Vec<u8>)> {
@@ -11,7 +13,7 @@ pub fn body(row: &str) -> Option<(&'static str, Vec<u8>)> {
         "jsonline-spool" => "/insert/jsonline?_stream_fields=stream&_time_field=timestamp&_msg_field=message",
         _ => return None,
     };
-    let events: Vec<String> = (0..EACH).map(|at| event(row, at)).collect();
+    let events: Vec<String> = (0..each(row)).map(|at| event(row, at)).collect();
     let body = match row {
         "masterlog-spool" => format!("{{\"logs\":[{}]}}", events.join(",")),
         "logcollector-spool" => format!("{{\"logs\": [{}]}}", events.join(", ")),

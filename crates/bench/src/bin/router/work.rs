@@ -126,9 +126,10 @@ fn spooled(row: &'static str, path: &'static str, body: &[u8], messages: u64, sy
     metlog_bench::machine::pin();
 
     let (idle, _) = router.memory();
-    let messages = messages / clients::EACH * clients::EACH;
+    let each = clients::each(row);
+    let messages = messages / each * each;
     let (cpu, began) = (router.cpu(), Instant::now());
-    load::bodies(PORT, path, body, clients::EACH, messages)?;
+    load::bodies(PORT, path, body, each, messages)?;
     let delivered = || load::metric(PORT, "metlog_delivered_total{endpoint=\"out\"}");
     while delivered()? < messages && began.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(50));

@@ -1,5 +1,5 @@
 //! How fast endpoint and input are beside bare async-nats doing the same against the same server, in turns:
-//! `cargo run --release -p metlog-nats --example rate [MESSAGES [ROUNDS]]`.
+//! `cargo run --release -p metlog-nats --example nats_rate [MESSAGES [ROUNDS]]`.
 
 use async_nats::jetstream::{self, consumer::AckPolicy, consumer::pull, stream};
 use bytes::Bytes;
@@ -128,8 +128,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let retention = stream::RetentionPolicy::WorkQueue;
             let subjects = vec!["metlog.>".to_owned()];
             let discard = stream::DiscardPolicy::New;
-            let config =
-                stream::Config { name: "T".into(), subjects, retention, discard, ..stream::Config::default() };
+            let config = stream::Config { name: "T".into(), subjects, retention, discard, ..stream::Config::default() };
             context.create_stream(config).await?;
             Ok::<_, Box<dyn Error>>(context)
         })?;
@@ -152,7 +151,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         runtime.block_on(bare_pull(&context, count)).map_err(|error| error.to_string())?;
         let bare = per_second(count, began);
         // One consumer for a subject of a work queue.
-        runtime.block_on(async { context.get_stream("T").await?.delete_consumer("bare").await.map_err(Into::into) })
+        runtime
+            .block_on(async { context.get_stream("T").await?.delete_consumer("bare").await.map_err(Into::into) })
             .map_err(|error: Box<dyn Error + Send + Sync>| error.to_string())?;
         let began = Instant::now();
         input(&server.url(), &runtime, count)?;
