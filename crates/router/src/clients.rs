@@ -173,26 +173,22 @@ impl Clients {
     /// The clients: those that lost the most first, and then those that came last; at most so many.
     pub fn all(&self, count: usize) -> Vec<Client> {
         let session = self.session();
-        let each = session.tracks.iter().map(|(name, track)| (track.open() + track.closed, track.last_seen, name));
+        let each = session.tracks.iter().map(|(name, track)| (track.open() + track.closed, track, name));
         let mut all: Vec<_> = each.collect();
-        let before = |a: &(u64, Instant, &Box<str>), b: &(u64, Instant, &Box<str>)| {
-            b.0.cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(b.2))
-        };
-        all.sort_unstable_by(before);
+        all.sort_unstable_by(|(lost, track, name), (other_lost, other, other_name)| {
+            other_lost.cmp(lost).then(other.last_seen.cmp(&track.last_seen)).then(name.cmp(other_name))
+        });
         all.truncate(count);
-        let client = |(lost, last_seen, name): (u64, Instant, &Box<str>)| {
-            let track = session.tracks.get(name)?;
-            Some(Client {
-                name: name.to_string(),
-                from: track.from.clone(),
-                highest: track.highest,
-                received: track.received,
-                lost,
-                duplicates: track.duplicates,
-                last_seen,
-            })
-        };
-        all.into_iter().filter_map(client).collect()
+        let told = all.into_iter().map(|(lost, track, name)| Client {
+            name: name.to_string(),
+            from: track.from.clone(),
+            highest: track.highest,
+            received: track.received,
+            lost,
+            duplicates: track.duplicates,
+            last_seen: track.last_seen,
+        });
+        told.collect()
     }
 
     /// The clients that lost the most, at most so many.

@@ -156,7 +156,7 @@ impl Delivery {
 
     /// Whether somebody holds it up.
     pub fn is_paused(&self) -> bool {
-        self.shared.orders().paused
+        self.shared.is_paused()
     }
 
     /// Delivers a period once more, to this endpoint alone; its conditions are asked again. The account counts it as
@@ -206,6 +206,10 @@ impl Delivery {
 impl Shared {
     fn orders(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.orders().paused
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -295,7 +299,7 @@ impl Worker {
             };
             match next {
                 // Held up in the same moment: it waits here, and if that is to the end, in the spool.
-                Next::Chunk if shared.orders().paused && shared.rest(TICK) => break,
+                Next::Chunk if shared.is_paused() && shared.rest(TICK) => break,
                 // What does not go through while the router stops waits for the next start, and so does all behind it.
                 Next::Chunk if !self.deliver(&mut chunk) => break,
                 Next::Chunk => {}
@@ -459,7 +463,7 @@ impl Worker {
             // Held up is not failed.
             began += rested.elapsed().saturating_sub(wait);
             // Held up to the end: what it has not taken waits for the next start.
-            if stops && shared.orders().paused {
+            if stops && shared.is_paused() {
                 return End::Stopped(at);
             }
             // Once more when the router stops: perhaps what it was waiting for is there.

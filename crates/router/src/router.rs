@@ -21,7 +21,7 @@ use metlog_message::Timestamp;
 use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
 use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -53,6 +53,7 @@ pub struct Router {
     again: Arc<InputAccount>,
     /// Reads the configuration again.
     load: OnceLock<Load>,
+    stopping: AtomicBool,
 }
 
 /// Where dead letters come in again: no input can be called so.
@@ -167,6 +168,7 @@ impl Router {
             trend: Mutex::default(),
             again: Arc::new(InputAccount::new(AGAIN)),
             load: OnceLock::new(),
+            stopping: AtomicBool::new(false),
         });
         {
             let mut parts = router.parts();
@@ -358,6 +360,11 @@ impl Router {
         Ok(config::edits(&editors, None)?.map(|edits| edits.hand()))
     }
 
+    /// Whether it stops. Who looks on has to leave then, or would keep it waiting.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
     /// What the spool leaves free on its disk.
     pub fn free_floor(&self) -> u64 {
         self.parts().free_floor
@@ -504,6 +511,7 @@ impl Router {
 
     /// Stops: first the inputs, then the endpoints with what there is, then the spool. Blocks.
     pub fn stop(&self, by: Instant) -> Left {
+        self.stopping.store(true, Relaxed);
         let (own, inputs, endpoints) = {
             let mut parts = self.parts();
             (parts.own.take(), std::mem::take(&mut parts.inputs), std::mem::take(&mut parts.endpoints))

@@ -52,7 +52,7 @@ impl Tail {
 
 impl Onlooker {
     /// The next thing to see, if there is one already.
-    pub fn next(&mut self) -> Option<Sight> {
+    pub fn glance(&mut self) -> Option<Sight> {
         match self.0.try_recv() {
             Ok(message) if message.is_empty() => Some(Sight::Missed(1)),
             Ok(message) => Some(Sight::Message(message)),

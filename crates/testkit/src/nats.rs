@@ -86,6 +86,17 @@ impl Nats {
         let _ = fs::remove_file(self.folder.join("pid"));
     }
 
+    /// Holds it, so that it accepts connections and answers nothing, or lets it go on.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn freeze(&self, frozen: bool) {
+        let server = self.server.as_ref().expect("it runs").id().to_string();
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let told = Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", signal, &server]).status();
+        assert!(told.is_ok_and(|status| status.success()), "told");
+    }
+
     /// Its port on loopback.
     pub fn port(&self) -> u16 {
         self.port

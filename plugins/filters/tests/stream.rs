@@ -276,3 +276,24 @@ fn mistakes_are_told_with_their_place() {
         assert!(problems.contains(words), "{toml}\n{problems}");
     }
 }
+
+#[test]
+fn whoever_only_looks_counts_for_nothing() {
+    for (name, toml) in [
+        ("rate_limit", "per_second = 0.001\nburst = 2"),
+        ("rate_limit", "per_second = 0.001\nburst = 2\nkey = 'logger'"),
+        ("quota", "messages = '1/h'\nburst = '2h'\nby = 'logger'"),
+        ("dedup", "window = '1h'"),
+        ("sample", "rate = 0.5"),
+        ("severity_max", "severity = 4"),
+    ] {
+        let mut filter = filter(name, toml);
+        let mut text = Vec::new();
+        wire::write(&mut text, &from("app"));
+        for _ in 0..4 {
+            let looked = [(); 5].map(|()| event(&text, |event| filter.peek(event)));
+            let kept = event(&text, |event| filter.keep(event));
+            assert_eq!(looked, [kept; 5], "{name} {toml}");
+        }
+    }
+}

@@ -24,6 +24,7 @@ pub(crate) enum Fault {
     Barred(String),
 }
 
+#[cfg(feature = "input")]
 impl Fault {
     /// The words for people.
     pub fn why(self) -> String {

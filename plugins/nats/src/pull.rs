@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long the server keeps a request that nothing comes for.
-const EXPIRES: Duration = Duration::from_secs(20);
+const EXPIRES: Duration = Duration::from_secs(10);
 
 /// So often the server says that it has nothing; after two such times without a word something is wrong.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(4);
 
 /// Bytes of one batch, if no single message can be larger than half of it.
 const BYTES: usize = 8 * 1024 * 1024;

@@ -263,6 +263,25 @@ fn a_full_spool_takes_nothing_more_and_another_router_gets_it() {
 }
 
 #[test]
+fn after_a_long_silence_it_still_takes() {
+    let server = Nats::new();
+    send(&server, sample::lines(0, 1));
+    let recorder = Recorder::new();
+    let running = Running::start(&server, &recorder, "");
+    assert!(eventually(PATIENCE, || recorder.accepted() == 1));
+    // Longer than the server keeps a request.
+    std::thread::sleep(Duration::from_secs(12));
+    send(&server, sample::lines(1, 1000));
+    assert!(eventually(Duration::from_secs(5), || recorder.accepted() == 1001), "{}", recorder.accepted());
+    // A server that says nothing any more is noticed, also while its connection stands.
+    server.freeze(true);
+    let began = Instant::now();
+    let why = running.result().expect_err("silent");
+    server.freeze(false);
+    assert!(why.contains("silent") && began.elapsed() < Duration::from_secs(20), "{why}");
+}
+
+#[test]
 fn whoever_stops_has_acknowledged_what_it_took() {
     let server = Nats::new();
     send(&server, sample::lines(0, 20_000));

@@ -3,6 +3,7 @@
 mod common;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use base64::Engine as _;
 use common::{Raw, Stored};
 use metlog_message::{Lines, Message, wire};
 use metlog_nats as _;
@@ -240,6 +241,68 @@ fn who_may_not_is_told_at_once_and_no_secret_is_shown() {
     assert_eq!(login("token = 'hunter2'").send(&sample::lines(0, 1)), Ok(()));
 }
 
+/// A token as `nsc` makes them.
+fn token(issuer: &nkeys::KeyPair, subject: &nkeys::KeyPair, nats: &str) -> String {
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let claims = format!(
+        r#"{{"jti":"X","iat":1700000000,"iss":"{}","name":"n","sub":"{}","nats":{nats}}}"#,
+        issuer.public_key(),
+        subject.public_key()
+    );
+    let signed = format!("{}.{}", encode(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#), encode(&claims));
+    let signature = issuer.sign(signed.as_bytes()).expect("signed");
+    format!("{signed}.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn a_credentials_file_lets_in_and_another_operators_does_not() {
+    let limits = r#""subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1,
+        "mem_storage":-1,"disk_storage":-1,"streams":-1,"consumer":-1"#;
+    let account = format!(r#"{{"limits":{{{limits}}},"type":"account","version":2}}"#);
+    let user = r#"{"pub":{},"sub":{},"subs":-1,"data":-1,"payload":-1,"type":"user","version":2}"#;
+    let house = || {
+        let (operator, system, app) =
+            (nkeys::KeyPair::new_operator(), nkeys::KeyPair::new_account(), nkeys::KeyPair::new_account());
+        let person = nkeys::KeyPair::new_user();
+        let root = format!(r#"{{"type":"operator","version":2,"system_account":"{}"}}"#, system.public_key());
+        let creds = format!(
+            "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+            token(&app, &person, user),
+            person.seed().expect("a seed")
+        );
+        // The system's own account has no streams.
+        let plain =
+            account.replace(r#""mem_storage":-1,"disk_storage":-1,"streams":-1,"consumer":-1"#, r#""streams":0"#);
+        let config = format!(
+            "operator: \"{}\"\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{\n{}: \"{}\"\n{}: \"{}\"\n}}",
+            token(&operator, &operator, &root),
+            system.public_key(),
+            system.public_key(),
+            token(&operator, &system, &plain),
+            app.public_key(),
+            token(&operator, &app, &account)
+        );
+        (config, creds)
+    };
+    let ((config, ours), (_, theirs)) = (house(), house());
+    let mut place = None;
+    let server = Nats::with(|folder| {
+        place = Some(folder.to_owned());
+        config
+    });
+    let file = place.expect("a folder").join("creds");
+    let text = format!("stream = {{ name = 'T' }}\ntimeout = '5s'\nlogin = {{ creds_file = '{}' }}", file.display());
+    let mut sender = sender(&server.url(), &text);
+    std::fs::write(&file, "nonsense").expect("written");
+    assert!(pause(sender.send(&sample::lines(0, 1))).contains("`login.creds_file`"));
+    std::fs::write(&file, theirs).expect("written");
+    assert!(pause(sender.send(&sample::lines(0, 1))).contains("authorization violation"));
+    // The file is read again.
+    std::fs::write(&file, ours).expect("written");
+    assert_eq!(sender.send(&sample::lines(0, 100)), Ok(()));
+}
+
 #[test]
 fn tls_is_verified_or_there_is_no_connection() {
     let authority = || {
@@ -364,4 +427,33 @@ fn a_server_killed_under_load_keeps_what_it_confirmed_and_keeps_it_once() {
     let mut there = numbers(&stored);
     there.sort_unstable();
     assert!(there.into_iter().eq(0..sent), "each once");
+}
+
+#[test]
+fn a_server_that_answers_nothing_costs_its_time_out_and_no_more() {
+    let server = Nats::new();
+    let mut sender = sender(&server.url(), "stream = { name = 'T' }\ntimeout = '1s'");
+    assert_eq!(sender.send(&sample::lines(0, 100)), Ok(()));
+    server.freeze(true);
+    for _ in 0..2 {
+        let began = Instant::now();
+        let result = sender.send(&sample::lines(100, 100));
+        assert!(matches!(result, Err(SendError::Retry { .. })), "{result:?}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+    server.freeze(false);
+    let outcome = drive(&mut *sender, sample::lines(100, 100), PATIENCE);
+    assert_eq!(outcome.sent, 100, "{outcome:?}");
+    assert_eq!(numbers(&all(&server)), (0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_several_servers_one_will_do() {
+    let server = Nats::new();
+    let gone = Nats::new().url();
+    let text = format!("urls = ['{gone}', '{}', '{gone}']\nstream = {{ name = 'T' }}", server.url());
+    for number in 0..5 {
+        let mut sender = open("nats", &text).expect("opens");
+        assert_eq!(sender.send(&sample::lines(number, 1)), Ok(()));
+    }
 }

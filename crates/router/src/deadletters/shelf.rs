@@ -499,3 +499,66 @@ fn count(file: &File, size: u64, counted: &mut Counted, until: Instant) -> io::R
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadletters::Letter;
+    use std::io::Write;
+
+    #[test]
+    fn letters_are_found_from_the_end_past_what_is_torn_taken_out_or_garbled() {
+        let directory = std::env::temp_dir().join(format!("metlog-dead-{}-shelf", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let dead = DeadLetters::new(directory.clone(), 1 << 20);
+        let keep = |dead: &DeadLetters, message: &[u8]| {
+            let letter = Letter { from: "input udp", reason: "malformed", why: "no", id: None, message };
+            dead.keep(std::iter::once(letter)).expect("kept");
+        };
+        let text = |number: usize| format!("m{number}").repeat(1 + number % 7 * 3000);
+        (0..60).for_each(|number| keep(&dead, text(number).as_bytes()));
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let page = dead.list(before, 7, 100_000).expect("a page");
+            found.extend(page.letters);
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found.len() as u64, dead.stock(Duration::from_secs(5)).expect("counted").letters);
+        assert!(found.len() > 20, "what is there after the oldest files have gone: {}", found.len());
+        for (letter, number) in found.iter().zip((0..60).rev()) {
+            let meant = text(number);
+            assert!(meant.as_bytes().starts_with(&letter.message), "{number}");
+            assert_eq!((letter.bytes, letter.is_whole()), (meant.len() as u64, true), "{number}");
+            assert_eq!(letter.id.to_string().parse(), Ok(letter.id));
+        }
+        // The same, the other way.
+        let end = dead.end().expect("an end");
+        let forward = dead.following(None, end, 1000, usize::MAX).expect("all");
+        assert!(forward.iter().rev().eq(&found));
+        let behind = dead.following(forward.first().map(|first| first.id), end, 2, usize::MAX).expect("two");
+        assert_eq!(behind, forward[1..3]);
+
+        let taken: Vec<Id> = found.iter().step_by(2).map(|letter| letter.id).collect();
+        assert_eq!(dead.take_out(&taken).expect("taken out"), taken.len() as u64);
+        assert_eq!(dead.take_out(&taken).expect("none left"), 0);
+        let left = dead.list(None, 1000, usize::MAX).expect("a page").letters;
+        assert!(left.iter().eq(found.iter().skip(1).step_by(2)));
+        assert_eq!(dead.stock(Duration::from_secs(5)).expect("counted").letters, left.len() as u64);
+
+        // Half a line of a crash is none; what somebody else wrote is shown as it is.
+        let (_, last, _) = dead.files().expect("files").pop().expect("one");
+        let mut file = OpenOptions::new().append(true).open(last).expect("open");
+        file.write_all(b"garbled\n{\"at\":\"half").expect("written");
+        let dead = DeadLetters::new(directory.clone(), 1 << 20);
+        let all = dead.list(None, 1000, usize::MAX).expect("a page").letters;
+        assert_eq!((all[0].reason.as_str(), all[0].message.as_slice()), ("unreadable", b"garbled".as_slice()));
+        assert_eq!(all[1..], left);
+        assert_eq!(dead.stock(Duration::from_secs(5)).expect("counted").letters, all.len() as u64);
+        assert_eq!(dead.take_out_all().expect("gone"), all.len() as u64);
+        assert_eq!(dead.files().expect("none"), []);
+        let _ = std::fs::remove_dir_all(directory);
+    }
+}

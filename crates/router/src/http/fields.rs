@@ -34,7 +34,10 @@ const TOLD: usize = 10;
 
 /// What was there the last time.
 #[derive(Clone, Default)]
-pub(super) struct Known(Arc<Mutex<Option<(Instant, u64, Arc<Names>)>>>);
+pub(super) struct Known(Arc<Mutex<Option<Looked>>>);
+
+/// When, and what was found.
+type Looked = (Instant, Arc<Names>);
 
 /// Paths, the most frequent first, each with its values, the most frequent first.
 type Names = Vec<(String, Vec<String>)>;
@@ -63,9 +66,8 @@ impl Known {
     /// Looks again if there may be something new. One at a time: the others have the same question.
     fn names(&self, floor: &Floor, shelf: Option<&Shelf>) -> Result<Arc<Names>, Wrong> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = floor.spool.next_id();
-        if let Some((at, before, names)) = &*known
-            && (at.elapsed() < FRESH || *before == next && at.elapsed() < FRESH * 15)
+        if let Some((at, names)) = &*known
+            && at.elapsed() < FRESH
         {
             return Ok(names.clone());
         }
@@ -85,14 +87,14 @@ impl Known {
             }
             // Nothing is kept to be asked for; what has just come shows the names all the same.
             None => {
-                let from = next.saturating_sub(SAMPLE as u64);
+                let from = floor.spool.next_id().saturating_sub(SAMPLE as u64);
                 for frame in floor.spool.recent(from, BYTES) {
                     frame.batch.lines().iter().take(SAMPLE).for_each(|message| seen.note(message));
                 }
             }
         }
         let names = Arc::new(seen.names());
-        *known = Some((Instant::now(), next, names.clone()));
+        *known = Some((Instant::now(), names.clone()));
         Ok(names)
     }
 }

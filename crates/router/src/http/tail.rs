@@ -234,7 +234,7 @@ impl Follower {
         }
         loop {
             tokio::time::sleep(LOOK).await;
-            let floor = self.router.upgrade()?.floor.clone();
+            let floor = self.router.upgrade().filter(|router| !router.is_stopping())?.floor.clone();
             let mut out = Vec::new();
             self.look(&floor, &mut out);
             let now = Instant::now();
@@ -306,7 +306,7 @@ impl Follower {
             self.position = last.end().max(self.position);
         }
         for _ in 0..HELD {
-            match self.onlooker.next() {
+            match self.onlooker.glance() {
                 Some(Sight::Message(message)) => {
                     sights.seen += 1;
                     self.consider(None, &message, &mut sights);
