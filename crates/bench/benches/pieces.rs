@@ -67,7 +67,7 @@ fn pieces(criterion: &mut Criterion) {
     let options = Options { sync: Sync::Never, max_bytes: 1 << 30, free_floor: 0, ..Options::default() };
     let (spool, _) =
         Spool::open(Disk::open(&directory).expect("a directory of our own"), options).expect("a new spool");
-    let mut reader = spool.reader(spool.slot("bench", true).expect("a cursor"));
+    let reader = spool.reader(spool.slot("bench", true).expect("a cursor"));
     group.bench_function("spool append", |bencher| {
         let batch = || {
             let mut batch = spool.recycled();

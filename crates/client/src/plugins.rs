@@ -20,6 +20,8 @@ use metlog_logging as _;
 use metlog_madsci as _;
 #[cfg(feature = "masterlog")]
 use metlog_masterlog as _;
+#[cfg(feature = "nats")]
+use metlog_nats as _;
 #[cfg(feature = "null")]
 use metlog_null as _;
 #[cfg(feature = "procinfo")]
@@ -38,7 +40,7 @@ use metlog_victorialogs as _;
 use metlog_zmq as _;
 
 /// Names in configurations and the feature each needs.
-const FEATURES: [(&str, &str); 26] = [
+const FEATURES: [(&str, &str); 29] = [
     ("cef", "cef"),
     ("debug", "debug"),
     ("dedup", "content-filters"),
@@ -50,9 +52,12 @@ const FEATURES: [(&str, &str); 26] = [
     ("logging", "logging"),
     ("madsci", "madsci"),
     ("masterlog", "masterlog"),
+    ("nats", "nats"),
     ("null", "null"),
     ("procinfo", "procinfo"),
+    ("quota", "content-filters"),
     ("rate_limit", "content-filters"),
+    ("redact", "content-filters"),
     ("sample", "content-filters"),
     ("severity_max", "filters"),
     ("stdout", "stdout"),

@@ -8,6 +8,7 @@ use metlog_filters as _;
 use metlog_logcollector as _;
 use metlog_madsci as _;
 use metlog_masterlog as _;
+use metlog_nats as _;
 use metlog_null as _;
 use metlog_postgres as _;
 use metlog_send_http as _;

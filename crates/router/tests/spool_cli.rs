@@ -404,7 +404,8 @@ fn what_was_delivered_is_delivered_again() {
     house.send(&sent);
     eventually("delivered", || arrived().len() == 100);
     let [tenth, twentieth, next] = [10, 20, 101].map(|number| house.id(number).to_string());
-    eventually("settled", || house.status()["endpoints"][0]["cursor"].to_string() == next);
+    let settled: u64 = next.parse().unwrap();
+    eventually("settled", || house.status()["endpoints"][0]["cursor"] == settled);
 
     let part = ["replay", "--endpoint", "out", "--from", &tenth, "--to", &twentieth];
     let plan = house.spool(&part);

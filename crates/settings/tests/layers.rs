@@ -114,7 +114,12 @@ fn files_are_read_by_their_extension() {
     let merged = Layers::new(Environment::default()).file(&ini).file(&toml).merge().unwrap();
     assert_eq!(merged.to_json(), json!({"a.b": {"k": 1}, "a": {"k": 2}}));
     let odd = Layers::default().file(&write("c.xyz", b"")).merge().unwrap_err().to_string();
-    assert!(odd.ends_with("c.xyz: is of no known kind; its name must end in .toml, .yaml, .yml, .json, .ini, .cfg or .conf"), "{odd}");
+    assert!(
+        odd.ends_with(
+            "c.xyz: is of no known kind; its name must end in .toml, .yaml, .yml, .json, .ini, .cfg or .conf"
+        ),
+        "{odd}"
+    );
     let bytes = Layers::default().file(&write("d.ini", b"[a]\nk = \xff\n")).merge().unwrap_err().to_string();
     assert!(bytes.ends_with("d.ini:2:5: is not UTF-8 text from here on"), "{bytes}");
     std::fs::remove_dir_all(&directory).unwrap();

@@ -15,8 +15,10 @@ struct Peer {
     program: &'static str,
     /// Its configuration: for `tcp` or `udp`, in this directory, to this file.
     config: fn(&str, &Path, &Path) -> String,
-    /// What it is called with in front of the configuration's path, and behind it.
-    arguments: (&'static [&'static str], fn(&Path) -> Vec<String>),
+    /// What it is called with in front of the configuration's path.
+    before: &'static [&'static str],
+    /// And behind it, in this directory.
+    behind: fn(&Path) -> Vec<String>,
     /// The configuration's name, of which some take the ending to tell its form.
     file: &'static str,
 }
@@ -25,25 +27,34 @@ const PEERS: [Peer; 4] = [
     Peer {
         program: "rsyslogd",
         config: rsyslog,
-        arguments: (&["-n", "-f"], |directory| vec!["-i".to_owned(), path(directory, "pid")]),
+        before: &["-n", "-f"],
+        behind: |directory| vec!["-i".to_owned(), path(directory, "pid")],
         file: "rsyslog.conf",
     },
     Peer {
         program: "syslog-ng",
         config: syslog_ng,
-        arguments: (&["-F", "-f"], |directory| {
+        before: &["-F", "-f"],
+        behind: |directory| {
             let own = |option: &str, name: &str| format!("--{option}={}", path(directory, name));
             vec![own("persist-file", "persist"), own("pidfile", "pid"), own("control", "control")]
-        }),
+        },
         file: "syslog-ng.conf",
     },
     Peer {
         program: "fluent-bit",
         config: fluent_bit,
-        arguments: (&["-q", "-c"], |_| Vec::new()),
+        before: &["-q", "-c"],
+        behind: |_| Vec::new(),
         file: "fluent-bit.yaml",
     },
-    Peer { program: "vector", config: vector, arguments: (&["-q", "--config"], |_| Vec::new()), file: "vector.toml" },
+    Peer {
+        program: "vector",
+        config: vector,
+        before: &["-q", "--config"],
+        behind: |_| Vec::new(),
+        file: "vector.toml",
+    },
 ];
 
 fn path(directory: &Path, name: &str) -> String {
@@ -129,9 +140,8 @@ fn run(peer: &Peer, row: &'static str, messages: u64, who: String) -> io::Result
     let file = directory.join(peer.file);
     let input = row.split('-').next().unwrap_or_default();
     fs::write(&file, (peer.config)(input, &directory, &out))?;
-    let (before, behind) = peer.arguments;
     let mut command = Command::new(peer.program);
-    command.args(before).arg(&file).args(behind(&directory));
+    command.args(peer.before).arg(&file).args((peer.behind)(&directory));
     let running = Running::start(command, directory.clone())?;
     std::thread::sleep(Duration::from_secs(1));
     metlog_bench::machine::pin();
