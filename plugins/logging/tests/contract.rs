@@ -85,7 +85,7 @@ fn payloads_json_and_nothing_by_type() {
 #[test]
 fn a_message_too_deep_to_be_read_is_shown_whole() {
     let _turn = Installed::new();
-    let deep = (0..40).fold(metlog_message::Value::Null, |inner, _| vec![inner].into());
+    let deep = (0..140).fold(metlog_message::Value::Null, |inner, _| vec![inner].into());
     let all = logged(&mut *open("json_types = []"), &[Message::new("x").field("deep", deep)]);
     assert_eq!(all.len(), 1, "{all:?}");
     assert!(all[0].0 == Level::Warn && all[0].2.contains("[[[[null]]]]"), "{all:?}");
