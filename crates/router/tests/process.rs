@@ -237,7 +237,7 @@ fn check_explain_plugins_example_init_completions_man() {
         "{said}"
     );
 
-    assert!(text(&run(&["plugins"], "").stdout).contains("inputs: file, stdin, tcp, udp, zmq"));
+    assert!(text(&run(&["plugins"], "").stdout).contains("inputs: file, nats, stdin, tcp, udp, zmq"));
     let example = text(&run(&["example", "endpoint", "statsd"], "").stdout);
     assert!(example.starts_with("[endpoints."), "{example}");
     let unknown = run(&["example", "endpoint", "statds"], "");
