@@ -1,5 +1,6 @@
 //! `run`: from the first line on the screen to the last.
 
+use super::service::Service;
 use super::{ConfigFile, exit, wrong};
 use crate::config::{self, Plan};
 use crate::router::{Left, Router};
@@ -26,10 +27,15 @@ struct Signals {
 
 impl Run {
     pub(super) fn go(self) -> ExitCode {
-        let plan = match config::load(self.file.config.as_deref()) {
+        let mut plan = match config::load(self.file.config.as_deref()) {
             Ok(plan) => plan,
             Err(problems) => return wrong(&problems),
         };
+        match plan.examine() {
+            Ok(remarks) => plan.warnings.extend(remarks),
+            Err(problems) => return wrong(&problems),
+        }
+        let service = Service::enter();
         let runtime = match runtime(&plan) {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -53,10 +59,16 @@ impl Run {
             }
         };
         let file = self.file.config.clone();
-        router.reload_by(Box::new(move || config::load(file.as_deref()).map_err(|problems| problems.to_string())));
+        router.reload_by(Box::new(move || {
+            let plan = config::load(file.as_deref()).map_err(|problems| problems.to_string())?;
+            let remarks = plan.examine().map_err(|problems| problems.to_string())?;
+            remarks.iter().for_each(|remark| say!("note: {remark}"));
+            Ok(plan)
+        }));
         greet(&plan, &router, &recovery, self.file.config.is_none());
+        service.ready(&router);
         match signals {
-            Ok(signals) => attend(&runtime, &router, signals),
+            Ok(signals) => attend(&runtime, &router, signals, &service),
             Err(error) => {
                 eprintln!("signals cannot be handled: {error}");
                 exit::failed()
@@ -66,21 +78,32 @@ impl Run {
 }
 
 /// Runs until it is told to stop.
-fn attend(runtime: &Runtime, router: &Arc<Router>, mut signals: Signals) -> ExitCode {
+fn attend(runtime: &Runtime, router: &Arc<Router>, mut signals: Signals, service: &Service) -> ExitCode {
+    enum Call {
+        Reload,
+        Beat,
+        Stop,
+    }
     loop {
-        let reload = runtime.block_on(async {
+        let call = runtime.block_on(async {
             tokio::select! {
-                _ = signals.reload.recv() => true,
-                _ = signals.stop.recv() => false,
-                _ = signals.interrupt.recv() => false,
+                _ = signals.reload.recv() => Call::Reload,
+                () = service.beat() => Call::Beat,
+                _ = signals.stop.recv() => Call::Stop,
+                _ = signals.interrupt.recv() => Call::Stop,
             }
         });
-        if !reload {
-            break;
+        match call {
+            Call::Reload => {
+                service.reloading();
+                // It says itself what came of it.
+                service.reloaded(&router.reload_again());
+            }
+            Call::Beat => service.alive(router),
+            Call::Stop => break,
         }
-        // It says what came of it.
-        let _ = router.reload_again();
     }
+    service.stopping();
     let drain = router.drain();
     say!("stopping; endpoints have {drain:?} for what is there, a second signal ends at once");
     let stopping = router.clone();
@@ -138,7 +161,7 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
     for endpoint in &plan.endpoints {
         say!("endpoint {}", endpoint.name);
     }
-    if let Some((_, at)) = router.places().into_iter().find(|(_, place)| place.starts_with("http://")) {
+    if let Some((_, at)) = router.places().into_iter().find(|(_, place)| place.starts_with("http")) {
         // The key that whoever starts the router is most likely to have at hand.
         let key = if plan.keys.is_empty() { "" } else { "-H \"Authorization: Bearer $METLOG_KEY\" " };
         say!("send a first message: curl {key}-d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");
