@@ -3,7 +3,7 @@
 use metlog::config::Config;
 use metlog::plugin::{FilterEntry, MethodEntry, SenderEntry};
 use metlog_http::server::DialectEntry;
-use metlog_pipeline::{EndpointEntry, InputEntry};
+use metlog_pipeline::{BeaconEntry, EndpointEntry, InputEntry};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,8 @@ fn of_router() -> Vec<(&'static str, &'static str)> {
     let inputs = InputEntry::all().into_iter().map(|entry| (entry.name, entry.example));
     let endpoints = EndpointEntry::all().into_iter().map(|entry| (entry.name, entry.example));
     let dialects = DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example));
-    inputs.chain(endpoints).chain(dialects).collect()
+    let beacons = BeaconEntry::all().into_iter().map(|entry| (entry.name, entry.example));
+    inputs.chain(endpoints).chain(dialects).chain(beacons).collect()
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn every_section_is_a_configuration_of_the_router() {
             let plan = metlog_router::config::from_toml(name, &section);
             let plan = plan.unwrap_or_else(|problems| panic!("{kind} {name}:\n{problems}\n{section}"));
             let count = [plan.inputs.len(), plan.endpoints.len()].iter().sum::<usize>();
-            assert_eq!(count, usize::from(kind != "filter"), "{kind} {name}:\n{section}");
+            assert_eq!(count, usize::from(!["filter", "fleet"].contains(&kind)), "{kind} {name}:\n{section}");
         }
     }
 }

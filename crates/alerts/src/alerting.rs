@@ -39,6 +39,15 @@ pub trait Carrier: Post + Sized + 'static {
     /// What is wrong and what would be right.
     fn check(config: &Self::Config) -> Result<(), String>;
 
+    /// As [`Configured::examine`].
+    ///
+    /// # Errors
+    /// What is wrong and what would be right.
+    fn examine(config: &Self::Config) -> Result<Vec<String>, String> {
+        let _ = config;
+        Ok(Vec::new())
+    }
+
     /// As [`Configured::open`].
     ///
     /// # Errors
@@ -54,6 +63,10 @@ impl<C: Carrier> Configured for Alerting<C> {
     fn check(config: &C::Config) -> Result<(), String> {
         C::keys(config).rules()?;
         C::check(config)
+    }
+
+    fn examine(config: &C::Config) -> Result<Vec<String>, String> {
+        C::examine(config)
     }
 
     fn open(config: C::Config) -> Result<Self, String> {

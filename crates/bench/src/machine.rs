@@ -46,6 +46,16 @@ pub fn keep_others_busy() {
     }
 }
 
+/// Processor time of a process so far, in nanoseconds, of all threads that it still has.
+pub fn used_by(process: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let each = tasks.into_iter().flatten().flatten().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    each.sum()
+}
+
 /// Processor time in nanoseconds of each of the process's threads, by name; threads of one name are added up. The main
 /// thread is the `caller`; threads that nobody named are `unnamed`. Empty where the system does not tell. Its steps are
 /// ten milliseconds, so it says nothing about short runs.

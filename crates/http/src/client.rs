@@ -11,7 +11,6 @@ mod codec;
 mod dial;
 mod options;
 mod reply;
-mod tls;
 mod trouble;
 
 pub use address::Address;
@@ -26,7 +25,7 @@ use codec::Encoder;
 use dial::{Dialer, Link};
 use http_body_util::Full;
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use options::Authorization;
@@ -101,10 +100,15 @@ impl Client {
     /// A kept connection that turns out to be closed is replaced and the request repeated, once: servers close idle
     /// connections whenever they like, and that is no news worth reporting.
     pub async fn post(&mut self, post: Post) -> Result<Reply, Trouble> {
+        self.post_with(post, &[]).await
+    }
+
+    /// The same with further headers, whose names come from code.
+    pub async fn post_with(&mut self, post: Post, more: &[(&'static str, String)]) -> Result<Reply, Trouble> {
         let deadline = Instant::now() + self.timeout;
         self.heard = None;
         loop {
-            match self.post_encoded(&post, deadline).await {
+            match self.post_encoded(&post, more, deadline).await {
                 // RFC 9110, 15.5.16: 415 also means "not in this encoding". `auto` steps down and stays there.
                 Err(Trouble::Pause { status: Some(415), .. })
                     if self.encoder.step_down(&post.compress, post.body.len()) => {}
@@ -113,7 +117,12 @@ impl Client {
         }
     }
 
-    async fn post_encoded(&mut self, post: &Post, deadline: Instant) -> Result<Reply, Trouble> {
+    async fn post_encoded(
+        &mut self,
+        post: &Post,
+        more: &[(&'static str, String)],
+        deadline: Instant,
+    ) -> Result<Reply, Trouble> {
         let (body, coding) = self.encoder.encode(&post.body, &post.compress).map_err(Trouble::retry)?;
         let body = body.map_or_else(|| Bytes::copy_from_slice(&post.body), Bytes::from);
         let mut headers = self.headers.clone();
@@ -123,6 +132,10 @@ impl Client {
         }
         if let Some(value) = self.authorization.header()? {
             headers.insert(AUTHORIZATION, value);
+        }
+        for (name, value) in more {
+            let value = HeaderValue::try_from(value).map_err(|error| Trouble::pause(format!("`{name}`: {error}")))?;
+            headers.insert(HeaderName::from_static(name), value);
         }
 
         let (mut link, response) = match self.exchange(&headers, &body, deadline).await {
@@ -179,7 +192,7 @@ impl Client {
                 // The peer closed the kept connection at the moment we wrote to it.
                 Ok(Err(_)) if was_kept => continue,
                 Ok(Err(error)) => {
-                    return Err(format!("the connection broke before an answer came: {}", causes(&error)));
+                    return Err(format!("the connection broke before an answer came: {}", link.explain(&error)));
                 }
                 Err(_) => return Err(format!("no answer within {:?}", self.timeout)),
             }

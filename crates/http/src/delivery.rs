@@ -4,8 +4,8 @@
 //! would block everything behind it for ever, giving the batch up would lose the good ones; so it is cut in halves
 //! until the refused messages stand alone. Every client that was studied does one of the two wrong things.
 
-use crate::client::Trouble;
-use metlog_message::Lines;
+use crate::client::{Reply, Trouble};
+use metlog_message::{Lines, Value, wire};
 use metlog_pipeline::SendError;
 use std::ops::Range;
 
@@ -50,6 +50,33 @@ struct Settled {
     fates: Vec<Option<String>>,
 }
 
+impl Taken {
+    /// A router's answer, `{"accepted":n,"rejected":[{"index":i,"error":"…"}]}`, to so many messages. Whatever else answers
+    /// 2xx in words of its own has taken everything.
+    pub fn by_router(reply: &Reply, sent: usize) -> Taken {
+        let answer = wire::read_value(&reply.body).ok();
+        let part = |name: &str| answer.as_ref().and_then(|answer| answer.as_map()?.get(name));
+        let count = |value: &Value| value.as_i64().and_then(|count| usize::try_from(count).ok());
+        let rejected: Vec<Rejected> = part("rejected")
+            .and_then(Value::as_list)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|one| {
+                let one = one.as_map()?;
+                let why = one.get("error").map(|why| why.to_text().into_owned()).unwrap_or_default();
+                Some(Rejected { at: one.get("index").and_then(count)?, why })
+            })
+            .collect();
+        let note =
+            part("accepted").and_then(count).filter(|accepted| accepted.saturating_add(rejected.len()) < sent).map(
+                |accepted| {
+                    format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len())
+                },
+            );
+        Taken { rejected, note }
+    }
+}
+
 enum Fate {
     Open,
     Gone,
@@ -70,13 +97,26 @@ impl Delivery {
         &mut self,
         batch: &'a Lines,
         mut map: impl FnMut(&'a [u8]) -> Result<T, String>,
+        post: impl FnMut(&[T]) -> Result<Taken, Trouble>,
+    ) -> Result<(), SendError> {
+        self.deliver_placed(batch, |_, line| map(line), post)
+    }
+
+    /// The same for who wants to know a message's place in the batch.
+    ///
+    /// # Errors
+    /// As of [`Delivery::deliver`].
+    pub fn deliver_placed<'a, T>(
+        &mut self,
+        batch: &'a Lines,
+        mut map: impl FnMut(usize, &'a [u8]) -> Result<T, String>,
         mut post: impl FnMut(&[T]) -> Result<Taken, Trouble>,
     ) -> Result<(), SendError> {
         let mut fates = self.take_settled(batch);
         let (mut places, mut items) = (Vec::new(), Vec::new());
         for ((at, line), fate) in batch.iter().enumerate().zip(&mut fates) {
             if let Fate::Open = fate {
-                match map(line) {
+                match map(at, line) {
                     Ok(item) => {
                         places.push(at);
                         items.push(item);

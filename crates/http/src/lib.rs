@@ -4,6 +4,7 @@
 //!   exact verdict on every answer; [`delivery`], which gets a batch through although the peer refuses some of it
 //! - feature `server`: [`server`], which serves routes and bounds connections, heads, bodies and what they expand to; the
 //!   contract of dialects, other people's HTTP interfaces served by the router
+//! - [`forward`]: what routers tell each other in headers
 //! - with either: [`event`], the small steps every mapping of a message to somebody's event needs
 //!
 //! An application that only sends builds no server: the features are separate and none is on by default.
@@ -14,6 +15,7 @@ pub mod client;
 pub mod delivery;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod event;
+pub mod forward;
 #[cfg(feature = "server")]
 pub mod server;
 

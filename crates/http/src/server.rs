@@ -1,10 +1,12 @@
-//! The router's side of HTTP: HTTP/1.1 without TLS, and everything bounded.
+//! The router's side of HTTP: HTTP/1.1, with TLS or without, and everything bounded.
 //!
 //! ```text
 //!   accept ── seat? ──► connection task ── Host, Origin, key ──► routes ──► Door::content ──► Inlet
 //!               │            │ Pulse: head, idle, write        │         size, ratio, rate, bytes in flight
 //!              503           └ closes what is overdue          └ 404, 405 and refusals are {"error":"…"}
 //! ```
+//!
+//! Where there is TLS, its handshake comes before all that, with an end of its own: [`metlog_tls::Acceptor`].
 //!
 //! Handlers get a body that fails by itself when it comes too slowly, so a route that reads one in its own way is still
 //! no way in for a slow client.
@@ -47,6 +49,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use keys::Caller;
 use metlog_pipeline::{Inlet, Stop};
+use metlog_tls::{Acceptor, Identity};
 use pulse::{Answer, Overdue, Pulse, Timely, Watched};
 use seats::{Seat, Seats};
 use std::convert::Infallible;
@@ -56,6 +59,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -68,6 +72,13 @@ const BUFFER: usize = 64 * 1024;
 const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
     content-type: application/json\r\ncontent-length: 32\r\n\r\n{\"error\":\"too many connections\"}";
 
+/// What somebody without TLS is told where there is TLS.
+const PLAINTEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 57\r\n\r\n{\"error\":\"this port speaks TLS: the URL begins https://\"}";
+
+/// What is spoken through TLS.
+const ALPN: &[&[u8]] = &[b"http/1.1"];
+
 /// A listener that serves routes.
 #[derive(Debug)]
 pub struct Server {
@@ -76,6 +87,7 @@ pub struct Server {
     hosts: Hosts,
     bounds: Arc<Bounds>,
     gate: Arc<Gate>,
+    tls: Option<Acceptor>,
 }
 
 impl Server {
@@ -84,7 +96,7 @@ impl Server {
     /// # Errors
     /// The operating system's, for the first address if there are several and all fail.
     pub fn bind(address: impl ToSocketAddrs, limits: ServerLimits) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
+        let listener = metlog_listen::tcp(address)?;
         listener.set_nonblocking(true)?;
         let local = listener.local_addr()?;
         Ok(Server {
@@ -93,7 +105,27 @@ impl Server {
             hosts: Hosts::new(local, [""; 0]),
             bounds: Bounds::new(limits),
             gate: Arc::default(),
+            tls: None,
         })
+    }
+
+    /// Speaks TLS and nothing else.
+    ///
+    /// # Errors
+    /// Which certificate file is wrong, and how.
+    pub fn secure(mut self, identity: &Identity) -> Result<Self, String> {
+        self.tls = Some(Acceptor::open(identity, ALPN)?);
+        Ok(self)
+    }
+
+    /// What it speaks TLS with, for whoever renews that.
+    pub fn tls(&self) -> Option<Acceptor> {
+        self.tls.clone()
+    }
+
+    /// Its URL, by its address.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.local)
     }
 
     /// Asks for these keys, where the routes have a [`Guard`]; without this for none.
@@ -142,9 +174,9 @@ impl Server {
     /// # Errors
     /// If the runtime cannot take the listener, which happens before anything is served.
     pub async fn serve(self, routes: Router, stop: Stop) -> io::Result<()> {
-        let Server { listener, local: _, hosts, bounds, gate } = self;
+        let Server { listener, local: _, hosts, bounds, gate, tls } = self;
         let listener = TcpListener::from_std(listener)?;
-        let house = Arc::new(House { routes, hosts, gate, bounds: bounds.clone(), stop });
+        let house = Arc::new(House { routes, hosts, gate, bounds: bounds.clone(), stop, tls });
         let seats = Seats::new(&bounds.limits);
         let mut connections = JoinSet::new();
         loop {
@@ -154,6 +186,8 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok((socket, from)) => match seats.take(from.ip(), &bounds.counters) {
                         Some(seat) => drop(connections.spawn(house.clone().receive(socket, from.ip(), seat))),
+                        // To somebody who waits for a handshake no word means anything.
+                        None if house.tls.is_some() => {}
                         // Never blocks: an empty buffer takes this much, and if it does not, closing says enough.
                         None => drop(socket.try_write(CROWDED)),
                     },
@@ -191,6 +225,7 @@ struct House {
     gate: Arc<Gate>,
     bounds: Arc<Bounds>,
     stop: Stop,
+    tls: Option<Acceptor>,
 }
 
 impl House {
@@ -199,11 +234,29 @@ impl House {
         let _seat = seat;
         // An answer is one write; nothing comes that it could wait for.
         let _ = socket.set_nodelay(true);
+        let Some(tls) = &self.tls else { return self.converse(socket, from).await };
+        let safe = tokio::select! {
+            safe = tls.accept(socket) => safe,
+            () = self.stop.stopped() => return,
+        };
+        match safe {
+            Ok(stream) => self.converse(stream, from).await,
+            Err(metlog_tls::Unsafe { why, socket }) => {
+                self.bounds.counters.turn_away(why);
+                if let Some(socket) = socket {
+                    show_out(socket).await;
+                }
+            }
+        }
+    }
+
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, socket: S, from: IpAddr) {
         let pulse = Pulse::new();
         let (limits, counters) = (&self.bounds.limits, &self.bounds.counters);
         let visit = Visit { from, last: Mutex::new(None) };
         let service = service_fn(|request| self.answer(request, &visit, &pulse));
-        let watched = TokioIo::new(Watched { socket, pulse: pulse.clone() });
+        let unseen = self.tls.is_none().then(|| counters.clone());
+        let watched = TokioIo::new(Watched { socket, pulse: pulse.clone(), unseen });
         let mut connection = pin!(http1::Builder::new().max_buf_size(BUFFER).serve_connection(watched, service));
         let mut overdue = pin!(pulse.overdue(limits));
         let mut told = pin!(self.stop.stopped());
@@ -274,6 +327,25 @@ impl House {
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         Ok(response.map(|body| Answer { body, pulse: pulse.clone() }))
     }
+}
+
+/// Tells somebody who speaks without TLS that here one has to. What he has sent is read first, or the closed connection
+/// would take the answer with it.
+async fn show_out(mut socket: TcpStream) {
+    let mut request = [0; 4096];
+    let _ = socket.try_read(&mut request);
+    let _ = socket.try_write(PLAINTEXT);
+    let _ = socket.shutdown().await;
+    let gone = async {
+        // As much as a head may be: who has more to say has not understood.
+        for _ in 0..BUFFER / request.len() {
+            let readable = socket.readable().await;
+            if readable.is_err() || matches!(socket.try_read(&mut request), Ok(0)) {
+                return;
+            }
+        }
+    };
+    let _ = timeout(Duration::from_secs(1), gone).await;
 }
 
 /// One connection, and who asked last over it.

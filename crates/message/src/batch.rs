@@ -43,7 +43,25 @@ impl Batch {
         self.any |= wants;
     }
 
-    /// The messages.
+    /// Appends, behind the last message, something the router wants to remember together with them. It is kept wherever
+    /// they are and handed to nobody, so it may hold any bytes.
+    pub fn note(&mut self, note: &[u8]) {
+        self.lines.push(note);
+        self.wants.push(0);
+    }
+
+    /// What is noted behind the messages.
+    pub fn noted(&self) -> Option<&[u8]> {
+        let last = self.wants.len().checked_sub(1)?;
+        (*self.wants.get(last)? == 0).then(|| self.lines.get(last))?
+    }
+
+    /// How many messages, without what is noted behind them.
+    pub fn messages(&self) -> usize {
+        self.wants.len() - usize::from(self.wants.last() == Some(&0))
+    }
+
+    /// The messages, and the note behind them if there is one.
     pub fn lines(&self) -> &Lines {
         &self.lines
     }
@@ -70,7 +88,7 @@ impl Batch {
         self.wants.iter().all(|wants| wants & bit != 0)
     }
 
-    /// How many messages.
+    /// How many messages, a note among them.
     pub fn len(&self) -> usize {
         self.wants.len()
     }
@@ -117,5 +135,16 @@ mod tests {
         assert_eq!(batch.lines().get(3), Some(&b"{  \"a\": \"\\n\" }"[..]));
         batch.clear();
         assert!(batch.is_empty() && batch.any() == 0 && batch.wanted_whole(5));
+    }
+
+    #[test]
+    fn a_note_is_no_message_and_for_nobody() {
+        let mut batch = Batch::new();
+        assert_eq!((batch.noted(), batch.messages()), (None, 0));
+        batch.push(b"a", 1);
+        assert_eq!((batch.noted(), batch.messages()), (None, 1));
+        batch.note(b"\n\0");
+        assert_eq!((batch.noted(), batch.messages(), batch.len(), batch.any()), (Some(&b"\n\0"[..]), 1, 2, 1));
+        assert!(!batch.wanted_whole(0));
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::{Pacing, SendError, Sender};
 use metlog_message::Lines;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Takes batches of messages somewhere, as a [`Sender`] does for the client, and knows a little more about them.
@@ -72,12 +74,46 @@ pub enum Promise {
 pub struct Picked<'a> {
     lines: &'a Lines,
     ids: &'a [u64],
+    spool: u64,
+    endpoint: &'a str,
+    passed: &'a [Passed],
 }
+
+/// Where messages have been before: a range of their ids, and the routers' numbers, in hexadecimal, with commas.
+pub type Passed = (Range<u64>, Arc<str>);
 
 impl<'a> Picked<'a> {
     /// These lines with these ids.
     pub fn new(lines: &'a Lines, ids: &'a [u64]) -> Self {
-        Picked { lines, ids }
+        Picked { lines, ids, spool: 0, endpoint: "", passed: &[] }
+    }
+
+    /// The same, for the endpoint of this name, some of them forwarded by other routers. The ranges grow.
+    #[must_use]
+    pub fn forwarded(self, endpoint: &'a str, passed: &'a [Passed]) -> Self {
+        Picked { endpoint, passed, ..self }
+    }
+
+    /// The endpoint's name.
+    pub fn endpoint(&self) -> &'a str {
+        self.endpoint
+    }
+
+    /// The numbers of the routers at which the message of this id has been before, with commas.
+    pub fn passed(&self, id: u64) -> &'a str {
+        let at = self.passed.partition_point(|(ids, _)| ids.end <= id);
+        self.passed.get(at).filter(|(ids, _)| ids.contains(&id)).map_or("", |(_, routers)| routers)
+    }
+
+    /// The same, out of this spool.
+    #[must_use]
+    pub fn out_of(self, spool: u64) -> Self {
+        Picked { spool, ..self }
+    }
+
+    /// Which spool it is whose ids these are: a number that every spool draws for itself. 0: nobody says.
+    pub fn spool(&self) -> u64 {
+        self.spool
     }
 
     /// The messages.

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use std::future::Future;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -21,7 +23,16 @@ pub trait Input: Send {
     /// # Errors
     /// What happened and what would be right. The router says so, counts it and opens the input again.
     async fn run(self: Box<Self>, inlet: Inlet, stop: Stop) -> Result<(), String>;
+
+    /// What it has read from files that its settings name, such as certificates, to be read again when the router
+    /// reloads although the settings say the same as before.
+    fn renew(&self) -> Option<Renew> {
+        None
+    }
 }
+
+/// Reads files again; what it gives puts them in force. So all files are read before any is.
+pub type Renew = Arc<dyn Fn() -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
 /// The router's side of an input: each connection or socket has one of its own.
 ///
@@ -47,6 +58,15 @@ impl Inlet {
         self.0.push(message);
     }
 
+    /// Says that what is pushed until the next commit comes from another router: nothing of it is taken twice, and what is
+    /// refused is kept there.
+    ///
+    /// # Errors
+    /// If it has been here before, or at too many routers. Then nothing is to be pushed.
+    pub fn forwarded(&mut self, forwarded: Forwarded) -> Result<(), Looping> {
+        self.0.forwarded(forwarded)
+    }
+
     /// Something that was meant as a message and that the transport itself cannot take: beyond a limit, badly framed.
     /// As much as is at hand of it goes to the dead letters.
     pub fn refuse(&mut self, part: &[u8], reason: Reason, why: &str) {
@@ -59,8 +79,14 @@ impl Inlet {
     }
 
     /// Counts a connection that was not let in, or thrown out: too many, too slow, not speaking the language.
-    pub fn turned_away(&mut self) {
-        self.0.turned_away();
+    pub fn turned_away(&mut self, why: Away) {
+        self.0.turned_away(why);
+    }
+
+    /// Says that only a part of what its senders number comes here, since others take from the same queue: a number that
+    /// does not come is no loss then.
+    pub fn takes_a_part(&mut self) {
+        self.0.takes_a_part();
     }
 
     /// Hands over what was pushed since the last time.
@@ -92,6 +118,28 @@ impl Inlet {
     }
 }
 
+/// What another router says of the messages that it forwards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The key that it showed, by name. Nobody's word counts for messages that come with another key.
+    pub key: String,
+    /// That router's number and the name of its endpoint, `number/name`. Ids are told apart only within that.
+    pub from: String,
+    /// The messages' ids there, growing, one for each that is pushed.
+    pub ids: Vec<u64>,
+    /// The numbers of the routers the messages have been at, that one's too, in hexadecimal, with commas.
+    pub passed: String,
+}
+
+/// Forwarded messages that go round and round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looping {
+    /// Our own number, if they have been here.
+    pub here: Option<String>,
+    /// For people.
+    pub why: String,
+}
+
 /// See [`Inlet::durable`].
 pub type Durable = Pin<Box<dyn Future<Output = Result<(), Full>> + Send>>;
 
@@ -100,9 +148,16 @@ pub type Durable = Pin<Box<dyn Future<Output = Result<(), Full>> + Send>>;
 pub trait Intake: Send {
     fn another(&self) -> Box<dyn Intake>;
     fn push(&mut self, message: &[u8]);
+    fn forwarded(&mut self, forwarded: Forwarded) -> Result<(), Looping> {
+        drop(forwarded);
+        Ok(())
+    }
     fn refuse(&mut self, part: &[u8], reason: Reason, why: &str);
     fn lost(&mut self, count: u64);
-    fn turned_away(&mut self) {}
+    fn turned_away(&mut self, why: Away) {
+        let _ = why;
+    }
+    fn takes_a_part(&mut self) {}
     fn commit(&mut self) -> Result<Receipt, Full>;
     fn drop_pushed(&mut self, reason: Reason);
     fn pending(&self) -> usize;
@@ -142,6 +197,87 @@ impl Reason {
             Reason::Quota => "quota",
             Reason::Filtered => "filtered",
         }
+    }
+}
+
+/// Why a connection was not let in, or thrown out; the label of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Away {
+    /// There were as many as there may be.
+    Cap,
+    /// Its address had as many as one may have.
+    Address,
+    /// Nothing came over it for too long.
+    Idle,
+    /// It does not speak the language.
+    Protocol,
+    /// It speaks TLS where none is spoken.
+    Tls,
+    /// It does not speak TLS where it has to.
+    Plaintext,
+    /// Its TLS handshake took too long.
+    HandshakeTimeout,
+    /// Its TLS handshake was the oldest of too many.
+    Handshakes,
+    /// It ended in the middle of its TLS handshake, or before.
+    HungUp,
+    /// It began a TLS handshake that is none.
+    BadHandshake,
+    /// It knows no TLS newer than 1.1.
+    TlsVersion,
+    /// It has no certificate where one is asked for.
+    NoCertificate,
+    /// Its certificate is of an unknown authority, or not valid now.
+    BadCertificate,
+    /// It does not trust our certificate.
+    Distrusted,
+}
+
+impl Away {
+    /// All of them.
+    pub const ALL: [Away; 14] = [
+        Away::Cap,
+        Away::Address,
+        Away::Idle,
+        Away::Protocol,
+        Away::Tls,
+        Away::Plaintext,
+        Away::HandshakeTimeout,
+        Away::Handshakes,
+        Away::HungUp,
+        Away::BadHandshake,
+        Away::TlsVersion,
+        Away::NoCertificate,
+        Away::BadCertificate,
+        Away::Distrusted,
+    ];
+
+    /// The label in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Away::Cap => "cap",
+            Away::Address => "address",
+            Away::Idle => "idle",
+            Away::Protocol => "protocol",
+            Away::Tls => "tls",
+            Away::Plaintext => "plaintext",
+            Away::HandshakeTimeout => "handshake_timeout",
+            Away::Handshakes => "handshakes",
+            Away::HungUp => "hung_up",
+            Away::BadHandshake => "bad_handshake",
+            Away::TlsVersion => "tls_version",
+            Away::NoCertificate => "no_certificate",
+            Away::BadCertificate => "bad_certificate",
+            Away::Distrusted => "distrusted",
+        }
+    }
+}
+
+/// Who an address counts as. An IPv6 subscriber has 2^64 addresses, so the first half of the address is who it is.
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
     }
 }
 

@@ -7,9 +7,11 @@
 //! - [`method`]: a method added to a client by configuration
 //! - [`input`]: where the router gets messages from
 //! - [`endpoint`]: where it takes them to; a sender is one already
+//! - [`beacon`]: how the routers of a fleet hear of each other
 //!
 //! and submits itself to the [`registry`] beside its code; [`describe`] says what its settings can look like.
 
+pub mod beacon;
 pub mod describe;
 pub mod endpoint;
 pub mod filter;
@@ -18,11 +20,12 @@ pub mod method;
 pub mod registry;
 pub mod sender;
 
-pub use endpoint::{Endpoint, Forward, Picked, Promise};
+pub use beacon::{Air, Beacon, Ears, Word};
+pub use endpoint::{Endpoint, Forward, Passed, Picked, Promise};
 pub use filter::{Edit, Event, Filter};
-pub use input::{Durable, Full, Inlet, Input, Intake, Reason, Receipt, Rejected, Stop};
+pub use input::{Away, Durable, Forwarded, Full, Inlet, Input, Intake, Looping, Reason, Receipt, Rejected, Stop};
 pub use method::{Emit, Method, MethodError};
-pub use registry::{EndpointEntry, FilterEntry, InputEntry, MethodEntry, SenderEntry, Unknown};
+pub use registry::{BeaconEntry, EndpointEntry, FilterEntry, InputEntry, MethodEntry, SenderEntry, Unknown};
 pub use sender::{Pacing, SendError, Sender};
 
 #[doc(hidden)]

@@ -5,7 +5,7 @@
 //! one list of `use … as _;` lines and a test that compares it with this registry.
 
 use crate::describe::{Shape, describe};
-use crate::{Endpoint, Filter, Input, Method, Sender};
+use crate::{Beacon, Endpoint, Filter, Input, Method, Sender};
 use metlog_settings::{Node, Problem, Problems, suggest};
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,17 @@ pub trait Configured: Sized + 'static {
         Ok(())
     }
 
+    /// What is wrong with files that the settings name and that have to be right, such as certificates: read before a
+    /// start and a reload, and by whoever asks whether a configuration is right on this machine. What is right and soon
+    /// will not be is told as a remark.
+    ///
+    /// # Errors
+    /// Which file, what is wrong with it, and what would be right; as for [`Configured::check`].
+    fn examine(config: &Self::Config) -> Result<Vec<String>, String> {
+        let _ = config;
+        Ok(Vec::new())
+    }
+
     /// Opens it. The error says what, where, and what would be right.
     fn open(config: Self::Config) -> Result<Self, String>;
 }
@@ -44,7 +55,12 @@ pub trait Configured: Sized + 'static {
 /// A problem where the key stands that its text begins with, or else where the section does.
 pub fn blame(section: &Node, why: String) -> Problem {
     let key = why.strip_prefix('`').and_then(|rest| rest.split_once(['`', ' '])).map(|(key, _)| key);
-    let place = key.and_then(|key| section.as_table()?.key_origin(key)).unwrap_or(&section.origin);
+    let (mut place, mut node) = (&section.origin, Some(section));
+    // `tls.cert_file` is a key in a table.
+    for part in key.into_iter().flat_map(|key| key.split('.')) {
+        let Some(found) = node.and_then(|node| node.as_table()?.key_origin(part)) else { break };
+        (place, node) = (found, node.and_then(|node| node.get(part)));
+    }
     Problem::at(place, why)
 }
 
@@ -60,6 +76,8 @@ macro_rules! entry {
             pub example: &'static str,
             /// Reads settings.
             pub read: Reader<$made>,
+            /// Reads the files that settings name; see [`Configured::examine`].
+            pub examine: fn(&Node) -> Result<Vec<String>, Problems>,
             /// What the settings can look like.
             pub describe: fn() -> Shape,
             /// See [`Configured::ALERTS`].
@@ -86,6 +104,10 @@ macro_rules! entry {
                             let made: $made = Box::new(T::open(config)?);
                             Ok(made)
                         }))
+                    },
+                    examine: |node| {
+                        let config = metlog_settings::read::<T::Config>(node)?;
+                        T::examine(&config).map_err(|why| blame(node, why).into())
                     },
                     describe: describe::<T::Config>,
                     alerts: T::ALERTS,
@@ -134,6 +156,10 @@ entry! {
 entry! {
     /// An endpoint of the router.
     EndpointEntry, "endpoint", Box<dyn Endpoint>, Endpoint
+}
+entry! {
+    /// What makes routers a fleet.
+    BeaconEntry, "fleet type", Box<dyn Beacon>, Beacon
 }
 entry! {
     /// A method of the client.

@@ -87,6 +87,17 @@ impl Facts {
             words: Vec::new(),
         })
     }
+
+    /// Whether another message is this one once more, whatever its position: of the same moment, and by the same client
+    /// under the same number, or of the same id and in every byte the same. Without client and id there is no telling:
+    /// two may have said the same at once.
+    pub fn is_again(&self, raw: &[u8], other: &[u8]) -> bool {
+        if self.id.is_some() && raw == other {
+            return true;
+        }
+        let same = |facts: Facts| facts.origin == self.origin && facts.timestamp == self.timestamp;
+        self.origin.is_some() && Facts::of_many(other, None).is_some_and(same)
+    }
 }
 
 /// The text of a JSON text without escapes.

@@ -34,12 +34,17 @@ impl Memory {
         Memory::default()
     }
 
-    /// Takes messages at these positions. A position that is there already is passed over, as is what is no message.
+    /// Takes messages at these positions. A position that is there already is passed over, as is a message that is there
+    /// at another one, and what is no message.
     pub fn write<'a>(&self, batch: impl IntoIterator<Item = (u64, &'a [u8])>) {
         let mut kept = self.write_lock();
         for (position, raw) in batch {
             let Some(facts) = Facts::of(raw, true).filter(|_| !kept.places.contains_key(&position)) else { continue };
             let timestamp = facts.timestamp;
+            let moment = Cursor { timestamp, position: 0 }..=Cursor { timestamp, position: u64::MAX };
+            if kept.messages.range(moment).any(|(_, one)| facts.is_again(raw, &one.raw)) {
+                continue;
+            }
             kept.places.insert(position, timestamp);
             let one = Arc::new(One { facts, archived: None, raw: raw.to_vec() });
             kept.messages.insert(Cursor { timestamp, position }, one);

@@ -38,6 +38,7 @@ use crate::tally::{By, Wanted, tally};
 use crate::view::document;
 use crate::words::Phrase;
 use fastrand::Rng;
+use metlog_message::message::Origin;
 use metlog_message::{Fields, Message, Severity, Timestamp, Value, wire};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -46,8 +47,8 @@ use std::time::{Duration, Instant};
 
 /// A store that the contract can fill.
 pub trait TestStore: Store {
-    /// Writes messages at these positions, and returns once they can be found. What is written a second time at a
-    /// position is there once.
+    /// Writes messages at these positions, and returns once they can be found. What is written a second time, at its
+    /// position or at another one, is there once.
     fn write(&self, batch: &[(u64, Vec<u8>)]);
 }
 
@@ -75,6 +76,7 @@ pub fn contract(mut open: impl FnMut() -> Box<dyn TestStore>) {
     time_that_is_up_is_kept_to(&*store);
     whoever_has_enough_stops(&*store, &kept);
     what_comes_twice_is_there_once(&*store, &kept);
+    what_two_routers_took_is_there_once(&*open());
     odd_messages_are_kept_beside_others(&*open());
     pages_go_on_while_messages_come(&*open());
     pages_go_on_while_another_thread_writes(&*open());
@@ -448,6 +450,63 @@ fn what_comes_twice_is_there_once(store: &dyn TestStore, kept: &Kept) {
     assert_eq!(archived, kept.naive(&Expr::Archived(true), Order::NewestFirst), "what is archived stays so");
 }
 
+/// A message that another router has taken as well, or the same one that had forgotten it, comes at another position.
+fn what_two_routers_took_is_there_once(store: &dyn TestStore) {
+    let moment = |number: i64| Timestamp::from_nanos(base() + number * 1_000_000);
+    let numbered = |client: &str, seq: u64, at: i64| {
+        let mut message = Message::new("log").payload("taken twice").field("n", seq);
+        message.timestamp = moment(at);
+        message.origin = Some(Origin { client: client.to_owned(), seq });
+        message
+    };
+    let named = |id: &str, payload: &str| {
+        let mut message = Message::new("log").payload(payload).field("id", id);
+        message.timestamp = moment(1_000_000);
+        message
+    };
+    let mut plain = Message::new("log").payload("said twice");
+    plain.timestamp = moment(1_000_001);
+    let line = |message: &Message| {
+        let mut raw = Vec::new();
+        wire::write(&mut raw, message);
+        raw
+    };
+    let from = |position: u64, messages: &[Message]| -> Vec<(u64, Vec<u8>)> {
+        (position..).zip(messages.iter().map(line)).collect()
+    };
+    // One client after the other, in a month that may be two, and some at the same moments.
+    let first: Vec<Message> = (1..=300).map(|seq| numbered("a", seq, i64::try_from(seq).unwrap_or(0) * 300)).collect();
+    let other: Vec<Message> = (1..=300).map(|seq| numbered("b", seq, i64::try_from(seq).unwrap_or(0) * 200)).collect();
+    let count = |what: &str, expected: u64| {
+        let found = pages(store, &Expr::EVERYTHING, Order::OldestFirst, 500, || {});
+        assert_eq!(u64::try_from(found.len()), Ok(expected), "{what}");
+        assert_eq!(store.size().map(|size| size.messages), Ok(expected), "{what}, by the store's own count");
+    };
+    store.write(&from(1, &first));
+    store.write(&from(10_000, &other));
+    store.write(&from(20_000, &first));
+    count("as a batch, at other positions", 600);
+    let mixed: Vec<Message> =
+        first.iter().rev().zip(&other).flat_map(|(one, other)| [one.clone(), other.clone()]).collect();
+    store.write(&from(30_000, &mixed));
+    count("in another order, with those of another client between", 600);
+    let new = numbered("a", 301, 100_000);
+    store.write(&from(40_000, &[new.clone(), first.first().unwrap_or(&new).clone(), new.clone()]));
+    count("within one batch", 601);
+    store.write(&from(50_000, &[numbered("a", 302, 100_000), numbered("b", 301, 100_000), numbered("a", 1, 100_000)]));
+    count("another number or client at that moment, and that number at another moment, are others", 604);
+    store.write(&from(60_000, &[named("x", "paid"), named("x", "sent")]));
+    store.write(&from(70_000, &[named("x", "sent"), named("x", "paid"), named("x", "lost")]));
+    count("those of an id and the same bytes are the same, and of other bytes others", 607);
+    store.write(&from(80_000, &[plain.clone(), plain.clone()]));
+    count("who says nothing of client and id may say the same twice", 609);
+    let gone = first.get(..100).unwrap_or_default();
+    let positions: Vec<u64> = (1..=100).collect();
+    assert_eq!(store.change(Change::Delete, &positions), Ok(100), "they are where they came first");
+    store.write(&from(90_000, gone));
+    count("what was deleted may come again", 609);
+}
+
 /// A message that a database may choke on must not hold up the batch it comes in. A text with a NUL may be kept in a
 /// column with a replacement; the message's bytes are what they were.
 fn odd_messages_are_kept_beside_others(store: &dyn TestStore) {
@@ -607,7 +666,15 @@ fn tallies_are_what_a_naive_count_finds(store: &dyn TestStore, kept: &Kept) {
         let expr = if round == 0 { Expr::EVERYTHING } else { query(&mut rng, 2) };
         let by = *rng.choice(&[By::Nothing, By::Severity, By::Kind, By::Logger]).unwrap_or(&By::Kind);
         let facets = vec![path("logger"), path("fields.user_id")];
-        let wanted = Wanted { buckets: rng.usize(1..50), by, top: 3, facets, measures: true, ..Wanted::default() };
+        let wanted = Wanted {
+            buckets: rng.usize(1..50),
+            by,
+            top: 3,
+            facets,
+            measures: true,
+            courses: true,
+            ..Wanted::default()
+        };
         let tally = tally(store, &expr, &wanted, soon()).expect("a store is read");
         let meant: Vec<&(Facts, Vec<u8>, bool)> =
             kept.naive(&expr, Order::OldestFirst).iter().filter_map(|cursor| kept.0.get(&cursor.position)).collect();
@@ -660,8 +727,19 @@ fn tallies_are_what_a_naive_count_finds(store: &dyn TestStore, kept: &Kept) {
             });
             assert_eq!(u64::try_from(those.count()), Ok(*count), "of user {text:?}, {expr:?}");
         }
-        let timers: u64 = tally.timers.iter().map(|timer| timer.count).sum();
+        let timers: u64 = tally.timers.iter().map(|timer| timer.whole.count).sum();
         let naive = meant.iter().filter(|(facts, _, _)| facts.kind == "timer").count();
         assert_eq!(u64::try_from(naive), Ok(timers), "every timer is counted");
+
+        // Bucket by bucket, too.
+        let mut naive = vec![0; wanted.buckets];
+        meant
+            .iter()
+            .filter(|(facts, _, _)| facts.kind == "timer")
+            .for_each(|(facts, _, _)| naive[place(facts.timestamp)] += 1);
+        let mut counted = vec![0; wanted.buckets];
+        let slots = tally.timers.iter().flat_map(|timer| &timer.course);
+        slots.for_each(|(bucket, slot)| counted[*bucket] += slot.count);
+        assert_eq!((counted, tally.cut), (naive, false), "timers over time, {expr:?}");
     }
 }

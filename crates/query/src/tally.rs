@@ -4,12 +4,16 @@ use crate::expr::Expr;
 use crate::page::visit;
 use crate::path::{Path, Root};
 use crate::store::{End, Order, Row, Store, Trouble};
-use crate::times::Times;
 use crate::view::View;
 use metlog_message::Timestamp;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
+
+mod measures;
+
+use measures::Measures;
+pub use measures::{Came, Counter, EXACT_SLOT, MOST_HELD, MOST_SLOTS, Timer, Took};
 
 /// Buckets of time.
 pub const MOST_BUCKETS: usize = 1000;
@@ -41,6 +45,8 @@ pub struct Wanted {
     pub facets: Vec<Path>,
     /// Timers and counters.
     pub measures: bool,
+    /// These bucket by bucket, too.
+    pub courses: bool,
 }
 
 /// By what counts are told apart.
@@ -78,6 +84,8 @@ pub struct Tally {
     pub unnamed: u64,
     /// Timers and counters whose payload or rate is no number.
     pub unreadable: u64,
+    /// Whether there is more in courses than [`MOST_SLOTS`] and [`MOST_HELD`] let in. Then their latest is there.
+    pub cut: bool,
 }
 
 /// Counts over time.
@@ -122,46 +130,6 @@ pub struct Facet {
     /// Whether there were more than [`MOST_VALUES`] or such as are longer than [`LONGEST_VALUE`], so that one among the
     /// others may be more frequent.
     pub bounded: bool,
-}
-
-/// A timer, in milliseconds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Timer {
-    /// Whose.
-    pub logger: String,
-    /// The field `name`.
-    pub name: String,
-    /// Messages.
-    pub count: u64,
-    /// How many times it ran: each message stands for as many as its rate left out.
-    pub total: f64,
-    /// How many times in a second.
-    pub per_second: f64,
-    /// Of the messages, as are the percentiles.
-    pub mean: f64,
-    /// Half of them took no longer.
-    pub p50: f64,
-    /// Nine in ten.
-    pub p90: f64,
-    /// Ninety-nine in a hundred.
-    pub p99: f64,
-    /// The longest.
-    pub max: f64,
-}
-
-/// A counter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Counter {
-    /// Whose.
-    pub logger: String,
-    /// The field `name`.
-    pub name: String,
-    /// Messages.
-    pub count: u64,
-    /// The sum, each message divided by its rate.
-    pub sum: f64,
-    /// What comes together in a second.
-    pub per_second: f64,
 }
 
 /// Counts everything of which `expr` holds, the latest first.
@@ -216,13 +184,7 @@ struct Counting<'w> {
     other: Vec<u64>,
     bounded: bool,
     facets: Vec<Values<'w>>,
-    timers: HashMap<(String, String), (Times, f64)>,
-    counters: HashMap<(String, String), (u64, f64)>,
-    unnamed: u64,
-    unreadable: u64,
-    name: Path,
-    rate: Path,
-    payload: Path,
+    measures: Measures,
 }
 
 impl<'w> Counting<'w> {
@@ -232,7 +194,6 @@ impl<'w> Counting<'w> {
         let parts = i128::try_from(buckets.max(1)).unwrap_or(1);
         // The last bucket may reach beyond the end.
         let width = i64::try_from((span + parts - 1) / parts).unwrap_or(i64::MAX).max(1);
-        let path = |text: &str| Path::new(text).unwrap_or_else(Path::itself);
         Counting {
             wanted,
             since,
@@ -243,34 +204,33 @@ impl<'w> Counting<'w> {
             other: vec![0; buckets],
             bounded: false,
             facets: wanted.facets.iter().take(MOST_FACETS).map(Values::at).collect(),
-            timers: HashMap::new(),
-            counters: HashMap::new(),
-            unnamed: 0,
-            unreadable: 0,
-            name: path("fields.name"),
-            rate: path("fields.rate"),
-            payload: path("payload"),
+            measures: Measures::new(),
         }
     }
 
     fn add(&mut self, row: &Row<'_>) {
-        if self.buckets > 0 {
-            self.add_over(row);
+        let bucket = self.bucket(row);
+        if let Some(bucket) = bucket {
+            self.add_over(row, bucket);
         }
         let view = View::of(row);
         for facet in &mut self.facets {
             facet.add(&view);
         }
         if self.wanted.measures && matches!(row.kind, "timer" | "counter") {
-            self.add_measure(row, &view);
+            self.measures.add(row, &view, bucket.filter(|_| self.wanted.courses));
         }
     }
 
-    fn add_over(&mut self, row: &Row<'_>) {
+    fn bucket(&self, row: &Row<'_>) -> Option<usize> {
+        let last = self.buckets.checked_sub(1)?;
         let behind = i128::from(row.timestamp.nanos()) - i128::from(self.since.nanos());
         // What came after the range was looked up belongs to its end.
         let bucket = usize::try_from((behind / i128::from(self.width)).max(0)).unwrap_or(usize::MAX);
-        let bucket = bucket.min(self.buckets - 1);
+        Some(bucket.min(last))
+    }
+
+    fn add_over(&mut self, row: &Row<'_>, bucket: usize) {
         let digit;
         let name = match self.wanted.by {
             By::Nothing => "",
@@ -291,45 +251,13 @@ impl<'w> Counting<'w> {
         }
     }
 
-    fn add_measure(&mut self, row: &Row<'_>, view: &View<'_, '_>) {
-        let first = |path: &Path| {
-            let mut found = None;
-            view.texts(path, &mut |text| found = found.take().or_else(|| Some(text.to_owned())));
-            found
-        };
-        let number = |text: &String| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-        let value = first(&self.payload).as_ref().and_then(number);
-        let rate = match first(&self.rate) {
-            None => Some(1.0),
-            Some(text) => number(&text).filter(|rate| *rate > 0.0).map(|rate| rate.min(1.0)),
-        };
-        let timer = row.kind == "timer";
-        let Some((value, rate)) = value.zip(rate).filter(|(value, _)| !timer || *value >= 0.0) else {
-            self.unreadable += 1;
-            return;
-        };
-        let key = (row.logger.to_owned(), first(&self.name).unwrap_or_default());
-        let known = if timer { self.timers.contains_key(&key) } else { self.counters.contains_key(&key) };
-        let names = if timer { self.timers.len() } else { self.counters.len() };
-        let long = key.0.len() > LONGEST_VALUE || key.1.len() > LONGEST_VALUE;
-        if !known && (names >= MOST_NAMES || long) {
-            self.unnamed += 1;
-        } else if timer {
-            let (times, total) = self.timers.entry(key).or_default();
-            times.add(value);
-            *total += 1.0 / rate;
-        } else {
-            let (count, sum) = self.counters.entry(key).or_default();
-            *count += 1;
-            *sum += value / rate;
-        }
-    }
-
     fn finish(self, top: usize) -> Tally {
         let span = (i128::from(self.until.nanos()) - i128::from(self.since.nanos())) as f64 / 1e9;
         // A rate of what lies within less than a second would be beyond all that is known.
         let seconds = span.max(1.0);
         let (series, other) = most(self.series, self.other, top);
+        let (unnamed, unreadable, cut) = (self.measures.unnamed, self.measures.unreadable, self.measures.cut);
+        let (timers, counters) = self.measures.finish(seconds);
         Tally {
             matched: 0,
             scanned: 0,
@@ -343,10 +271,11 @@ impl<'w> Counting<'w> {
                 bounded: self.bounded,
             },
             facets: self.facets.into_iter().map(|values| values.finish(top)).collect(),
-            timers: timers(self.timers, seconds),
-            counters: counters(self.counters, seconds),
-            unnamed: self.unnamed,
-            unreadable: self.unreadable,
+            timers,
+            counters,
+            unnamed,
+            unreadable,
+            cut,
         }
     }
 }
@@ -360,43 +289,6 @@ fn most(series: HashMap<String, Vec<u64>>, mut other: Vec<u64>, top: usize) -> (
         other.iter_mut().zip(rest.counts).for_each(|(other, count)| *other += count);
     }
     (series, other)
-}
-
-fn timers(timers: HashMap<(String, String), (Times, f64)>, seconds: f64) -> Vec<Timer> {
-    let timers = timers.into_iter().map(|((logger, name), (times, total))| Timer {
-        logger,
-        name,
-        count: times.count(),
-        total,
-        per_second: total / seconds,
-        mean: times.mean(),
-        p50: times.percentile(0.5),
-        p90: times.percentile(0.9),
-        p99: times.percentile(0.99),
-        max: times.most(),
-    });
-    let mut timers: Vec<Timer> = timers.collect();
-    timers.sort_by(|one, other| {
-        let names = || (&one.logger, &one.name).cmp(&(&other.logger, &other.name));
-        other.total.total_cmp(&one.total).then_with(names)
-    });
-    timers
-}
-
-fn counters(counters: HashMap<(String, String), (u64, f64)>, seconds: f64) -> Vec<Counter> {
-    let counters = counters.into_iter().map(|((logger, name), (count, sum))| Counter {
-        logger,
-        name,
-        count,
-        sum,
-        per_second: sum / seconds,
-    });
-    let mut counters: Vec<Counter> = counters.collect();
-    counters.sort_by(|one, other| {
-        let names = || (&one.logger, &one.name).cmp(&(&other.logger, &other.name));
-        other.sum.total_cmp(&one.sum).then_with(names)
-    });
-    counters
 }
 
 /// The values at one path.

@@ -15,8 +15,10 @@ const LEAST: f64 = 1e-9;
 const LARGEST: f64 = 1e15;
 
 /// Values that are not negative.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Times {
+    /// So many are kept as they are.
+    exact: usize,
     values: Vec<f64>,
     /// Values by the logarithm of their bucket's upper end, once there are too many.
     buckets: BTreeMap<i32, u64>,
@@ -26,20 +28,37 @@ pub struct Times {
     most: f64,
 }
 
+impl Default for Times {
+    fn default() -> Self {
+        Times::keeping(EXACT)
+    }
+}
+
 impl Times {
+    /// None yet. Of so many their percentiles will be exact.
+    pub fn keeping(exact: usize) -> Self {
+        let (values, buckets) = (Vec::new(), BTreeMap::new());
+        Times { exact, values, buckets, count: 0, sum: 0.0, least: None, most: 0.0 }
+    }
+
     /// Takes a value that is finite and not negative.
     pub fn add(&mut self, value: f64) {
         self.count += 1;
         self.sum += value;
         self.most = self.most.max(value);
         self.least = Some(self.least.map_or(value, |least| least.min(value)));
-        if self.buckets.is_empty() && self.values.len() < EXACT {
+        if self.buckets.is_empty() && self.values.len() < self.exact {
             self.values.push(value);
             return;
         }
         for value in std::mem::take(&mut self.values).into_iter().chain([value]) {
             *self.buckets.entry(bucket(value)).or_default() += 1;
         }
+    }
+
+    /// How many values, or buckets of values, it holds in memory.
+    pub fn held(&self) -> usize {
+        self.values.len() + self.buckets.len()
     }
 
     /// How many there are.
@@ -57,7 +76,7 @@ impl Times {
         if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
     }
 
-    /// The least value that is not below so many of them, of 1; 0 of none. Exact up to [`EXACT`] values, then within
+    /// The least value that is not below so many of them, of 1; 0 of none. Exact up to [`EXACT`] values, if it was not made otherwise, then within
     /// [`ERROR`].
     pub fn percentile(&self, part: f64) -> f64 {
         let rank = ((part * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));

@@ -3,7 +3,7 @@
 use metlog_message::{Message, Severity, Timestamp, Value, wire};
 use metlog_query::expr::Expr;
 use metlog_query::memory::Memory;
-use metlog_query::tally::{self, By, Tally, Wanted};
+use metlog_query::tally::{self, By, MOST_SLOTS, Tally, Took, Wanted};
 use metlog_query::times::{ERROR, EXACT, Times};
 use metlog_query::{Path, language};
 use proptest::prelude::*;
@@ -148,18 +148,61 @@ fn timers_and_counters_are_weighted_by_their_rate() {
     let wanted = Wanted { since: Some(at(0)), until: Some(at(10)), measures: true, ..Wanted::default() };
     let tally = count(&store, &Expr::EVERYTHING, &wanted);
     let [timer] = tally.timers.as_slice() else { panic!("{tally:?}") };
-    assert_eq!((timer.logger.as_str(), timer.name.as_str(), timer.count), ("web", "db", 3));
-    assert_eq!((timer.total, timer.per_second), (13.0, 1.3));
-    assert_eq!((timer.p50, timer.p90, timer.p99, timer.max), (20.5, 30.0, 30.0, 30.0));
+    assert_eq!((timer.logger.as_str(), timer.name.as_str(), timer.whole.count), ("web", "db", 3));
+    let Took { total, p50, p90, p99, max, .. } = timer.whole;
+    assert_eq!((total, timer.per_second), (13.0, 1.3));
+    assert_eq!((p50, p90, p99, max), (20.5, 30.0, 30.0, 30.0));
     assert!((timer.mean - 60.5 / 3.0).abs() < 1e-9);
     let counters: Vec<(&str, u64, f64, f64)> =
-        tally.counters.iter().map(|one| (one.name.as_str(), one.count, one.sum, one.per_second)).collect();
+        tally.counters.iter().map(|one| (one.name.as_str(), one.whole.count, one.whole.sum, one.per_second)).collect();
     assert_eq!(counters, [("hits", 4, 24.0, 2.4), ("", 1, 7.0, 0.7)]);
     assert_eq!((tally.unreadable, tally.unnamed), (3, 0));
 
     let store = keep((0..1100).map(|number| message("counter", 0).payload("1").field("name", format!("n{number}"))));
     let tally = count(&store, &Expr::EVERYTHING, &wanted);
     assert_eq!((tally.counters.len(), tally.unnamed), (tally::MOST_NAMES, 100));
+}
+
+#[test]
+fn courses_say_in_which_bucket_how_much_was_there() {
+    let timer =
+        |ms: i64, second, rate: f64| message("timer", second).payload(ms).field("name", "db").field("rate", rate);
+    let hits = |by: i64, second| message("counter", second).payload(by).field("name", "hits");
+    let store = keep([timer(10, 0, 1.0), timer(30, 9, 0.5), timer(20, 25, 1.0), hits(2, 11), hits(3, 12), hits(4, 39)]);
+    let mut wanted =
+        Wanted { since: Some(at(0)), until: Some(at(40)), buckets: 4, measures: true, ..Wanted::default() };
+    let without = count(&store, &Expr::EVERYTHING, &wanted);
+    assert!(without.timers[0].course.is_empty() && without.counters[0].course.is_empty());
+    wanted.courses = true;
+    let tally = count(&store, &Expr::EVERYTHING, &wanted);
+    let took = |count, total, [p50, p90, p99, max]: [f64; 4]| Took { count, total, p50, p90, p99, max };
+    assert_eq!(tally.timers[0].course, [(0, took(2, 3.0, [10.0, 30.0, 30.0, 30.0])), (2, took(1, 1.0, [20.0; 4]))]);
+    let came: Vec<(usize, u64, f64)> =
+        tally.counters[0].course.iter().map(|(bucket, came)| (*bucket, came.count, came.sum)).collect();
+    assert_eq!((came.as_slice(), tally.cut), (&[(1, 2, 5.0), (3, 1, 4.0)][..], false));
+    // The same altogether, with and without.
+    assert_eq!((without.timers[0].whole, without.counters[0].whole), (tally.timers[0].whole, tally.counters[0].whole));
+    // Without buckets there is no course.
+    wanted.buckets = 0;
+    assert!(count(&store, &Expr::EVERYTHING, &wanted).timers[0].course.is_empty());
+}
+
+#[test]
+fn courses_that_are_too_much_are_cut_and_their_latest_is_there() {
+    let wanted = |buckets| Wanted {
+        since: Some(at(0)),
+        until: Some(at(1000)),
+        buckets,
+        measures: true,
+        courses: true,
+        ..Wanted::default()
+    };
+    let names = 2 * MOST_SLOTS as i64 / 1000;
+    let all = (0..names * 1000).map(|at| message("counter", at / names).payload(1).field("name", at % names));
+    let tally = count(&keep(all), &Expr::EVERYTHING, &wanted(1000));
+    let slots: Vec<usize> = tally.counters.iter().flat_map(|one| &one.course).map(|(bucket, _)| *bucket).collect();
+    assert_eq!((tally.cut, slots.len(), slots.iter().min()), (true, MOST_SLOTS, Some(&500)));
+    assert!(tally.counters.iter().all(|one| one.whole.count == 1000), "nothing is missing altogether");
 }
 
 #[test]

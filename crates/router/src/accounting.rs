@@ -4,7 +4,7 @@
 //! dead-lettered + dropped + buffered. The parts are counted where they happen, by different hands, so that a remainder
 //! other than 0 means a mistake of ours.
 
-use metlog_pipeline::Reason;
+use metlog_pipeline::{Away, Reason};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,6 +38,9 @@ pub struct InputCounts {
     pub lost: u64,
     /// Connections not let in, or thrown out.
     pub turned_away: u64,
+    /// The same, by [`Away`].
+    #[serde(serialize_with = "by_cause")]
+    pub turned_away_for: [u64; Away::ALL.len()],
     /// Bytes of what was received.
     pub bytes: u64,
 }
@@ -46,7 +49,20 @@ fn by_reason<S: serde::Serializer>(counts: &[u64; Reason::ALL.len()], to: S) -> 
     to.collect_map(Reason::ALL.iter().map(|reason| reason.name()).zip(counts))
 }
 
+/// Most of them never happen, so only what did is told.
+fn by_cause<S: serde::Serializer>(counts: &[u64; Away::ALL.len()], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(Away::ALL.iter().map(|why| why.name()).zip(counts).filter(|(_, count)| **count > 0))
+}
+
 impl InputCounts {
+    /// Adds one connection that was not let in.
+    pub fn turn_away(&mut self, why: Away) {
+        self.turned_away += 1;
+        if let Some(place) = self.turned_away_for.get_mut(why as usize) {
+            *place += 1;
+        }
+    }
+
     /// Adds one refusal.
     pub fn refuse(&mut self, reason: Reason, count: u64) {
         if let Some(place) = self.refused.get_mut(reason as usize) {
@@ -65,6 +81,9 @@ impl InputCounts {
         self.mended += more.mended;
         self.lost += more.lost;
         self.turned_away += more.turned_away;
+        for (sum, more) in self.turned_away_for.iter_mut().zip(more.turned_away_for) {
+            *sum += more;
+        }
         self.bytes += more.bytes;
     }
 
@@ -232,6 +251,9 @@ pub struct EndpointLine {
     pub lost: u64,
     /// Waiting.
     pub buffered: u64,
+    /// Of those accepted, the ones that were waiting when the account was opened.
+    #[serde(skip)]
+    pub backlog: u64,
     /// See [`EndpointAccount::failures`].
     pub failures: u64,
     /// See [`EndpointAccount::redelivered`].

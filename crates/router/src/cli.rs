@@ -4,11 +4,13 @@ mod ask;
 mod check;
 mod explain;
 mod find;
+mod fleet;
 mod key;
 mod lists;
 mod run;
 mod schema;
 mod send;
+mod service;
 mod spool;
 mod status;
 mod store;
@@ -76,7 +78,7 @@ enum Command {
     Store(store::Store),
     /// Makes keys for whoever may use the HTTP port.
     Key(key::Key),
-    /// Lists what this program can do: inputs, filters, endpoints, dialects.
+    /// Lists what this program can do: inputs, filters, endpoints, dialects, fleets.
     Plugins(lists::Plugins),
     /// Prints a section to copy into a configuration.
     Example(lists::Example),

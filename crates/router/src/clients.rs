@@ -4,7 +4,11 @@
 //! passed on as it is.
 
 use foldhash::fast::RandomState;
+use metlog_message::{Head, head, wire};
+use metlog_spool::{Fs, Spool};
 use std::collections::HashMap;
+use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +20,9 @@ const WINDOW: u64 = 65_536;
 const HOLES: usize = 1024;
 const CLIENTS: usize = 10_000;
 const NAME: usize = 64;
+/// So many bytes of the spool are looked through at the start for what clients had sent: what nobody had acknowledged when
+/// the router ended is among the last.
+const REMEMBERED: u64 = 64 << 20;
 /// A client that was silent for so long makes room when there are too many.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -88,6 +95,12 @@ struct Track {
     /// Ranges of numbers not seen, first and last, growing.
     holes: Vec<(u64, u64)>,
     closed: u64,
+    /// Some were given up.
+    gave_up: bool,
+    /// Holes below are no losses: what the spool does not have from before the start may have been for nobody.
+    forgiven: u64,
+    /// Nothing has come since the start.
+    from_before: bool,
     last_seen: Instant,
 }
 
@@ -98,6 +111,9 @@ impl Track {
                 self.holes.push((self.highest + 1, seq - 1));
             }
             self.highest = seq;
+            if std::mem::take(&mut self.from_before) {
+                self.forgiven = self.forgiven.max(seq);
+            }
             return Some(Seen::New);
         }
         if seq < self.first || seq + WINDOW <= self.highest {
@@ -111,7 +127,7 @@ impl Track {
                 Some(Seen::New)
             }
             // A hole given up to keep their number down is a hole all the same.
-            _ if self.closed > 0 && self.holes.first().is_none_or(|(first, _)| seq < *first) => None,
+            _ if self.gave_up && self.holes.first().is_none_or(|(first, _)| seq < *first) => None,
             _ => Some(Seen::Again),
         }
     }
@@ -130,13 +146,17 @@ impl Track {
         let floor = (self.highest + 1).saturating_sub(WINDOW);
         let old = self.holes.partition_point(|(_, last)| *last < floor);
         let old = old.max(self.holes.len().saturating_sub(HOLES));
-        let closed = self.holes.drain(..old).map(|(first, last)| last - first + 1).sum();
+        self.gave_up |= old > 0;
+        let forgiven = self.forgiven;
+        let losses = self.holes.drain(..old).filter(|(first, _)| *first >= forgiven);
+        let closed = losses.map(|(first, last)| last - first + 1).sum();
         self.closed += closed;
         closed
     }
 
     fn open(&self) -> u64 {
-        self.holes.iter().map(|(first, last)| last - first + 1).sum()
+        let losses = self.holes.iter().filter(|(first, _)| *first >= self.forgiven);
+        losses.map(|(first, last)| last - first + 1).sum()
     }
 }
 
@@ -144,6 +164,8 @@ impl Track {
 pub struct Session<'a> {
     clients: &'a Clients,
     from: Option<&'a Arc<str>>,
+    /// Others get the rest.
+    part: bool,
     tracks: MutexGuard<'a, HashMap<Box<str>, Track, RandomState>>,
 }
 
@@ -151,12 +173,40 @@ impl Clients {
     /// For the messages of a batch.
     pub fn session(&self) -> Session<'_> {
         let tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
-        Session { clients: self, from: None, tracks }
+        Session { clients: self, from: None, part: false, tracks }
     }
 
     /// For the messages of a batch that comes from here.
     pub fn session_from<'a>(&'a self, from: &'a Arc<str>) -> Session<'a> {
         Session { from: Some(from), ..self.session() }
+    }
+
+    /// Looks through the newest messages of the spool, which were taken before this start: their clients may repeat them,
+    /// since nobody told them so. What is not there counts neither as known nor as lost.
+    ///
+    /// # Errors
+    /// If it cannot be read. What was found until then is known.
+    pub fn remember<F: Fs>(&self, spool: &Spool<F>, limits: &wire::Limits) -> io::Result<()> {
+        let from: Arc<str> = "the spool".into();
+        let mut session = self.session_from(&from);
+        let now = Instant::now();
+        let next = spool.next_id();
+        let looked = spool.look_through(spool.newest(REMEMBERED)..next, None, &mut |_, _, batch| {
+            for message in batch.lines().iter().take(batch.messages()) {
+                if let Ok(Head { origin: Some((client, seq)), .. }) = head::scan(message, limits) {
+                    session.see(&client, seq, now);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        for track in session.tracks.values_mut() {
+            (track.received, track.duplicates, track.closed) = (0, 0, 0);
+            (track.forgiven, track.from_before) = (track.highest + 1, true);
+        }
+        drop(session);
+        self.closed.store(0, Relaxed);
+        self.untracked.store(0, Relaxed);
+        looked
     }
 
     /// The sum.
@@ -207,6 +257,12 @@ impl Clients {
 }
 
 impl Session<'_> {
+    /// For messages of which only a part comes here: those that do not come are no losses.
+    #[must_use]
+    pub fn of_a_part(self, part: bool) -> Self {
+        Session { part, ..self }
+    }
+
     /// Notes a message.
     pub fn see(&mut self, client: &str, seq: u64, now: Instant) -> Seen {
         if client.len() > NAME || seq > u64::MAX - WINDOW {
@@ -215,6 +271,9 @@ impl Session<'_> {
         }
         if let Some(track) = self.tracks.get_mut(client) {
             track.last_seen = now;
+            if self.part {
+                track.forgiven = u64::MAX;
+            }
             if let Some(from) = self.from
                 && !Arc::ptr_eq(from, &track.from)
             {
@@ -246,6 +305,9 @@ impl Session<'_> {
                 highest: seq,
                 holes: Vec::new(),
                 closed: 0,
+                gave_up: false,
+                forgiven: if self.part { u64::MAX } else { 0 },
+                from_before: false,
                 last_seen: now,
             };
             self.tracks.insert(client.into(), track);
@@ -300,6 +362,46 @@ mod tests {
         assert_eq!((lost(&clients), clients.losses().untracked), (0, 0));
         assert_eq!([4, 4].map(|seq| clients.session().see("a", seq, now)), [Seen::New, Seen::New], "before the first");
         assert_eq!(clients.losses().untracked, 2);
+    }
+
+    #[test]
+    fn what_the_spool_has_is_known_and_what_it_has_not_is_no_loss() {
+        use metlog_message::Batch;
+        let directory = std::env::temp_dir().join(format!("metlog-clients-{}", std::process::id()));
+        let disk = metlog_spool::Disk::open(&directory).expect("a directory");
+        let (spool, _) = Spool::open(disk, metlog_spool::Options::default()).expect("a spool");
+        let mut batch = Batch::new();
+        for seq in [3, 4, 9] {
+            let text = format!(
+                r#"{{"type":"a","timestamp":"2026-11-21T08:00:00.000000Z","logger":"","severity":6,"payload":"","fields":{{}},"env_version":"0.8","metlog_pid":1,"metlog_hostname":"h","metlog_client":"a","metlog_seq":{seq}}}"#
+            );
+            batch.push(text.as_bytes(), 1);
+        }
+        batch.note(b"none");
+        spool.append(batch).expect("room");
+        let (clients, now) = (Clients::default(), Instant::now());
+        clients.remember(&spool, &wire::Limits::default()).expect("read");
+        let mut see = |seq| clients.session().see("a", seq, now);
+        assert_eq!([3, 9, 6, 6].map(&mut see), [Seen::Again, Seen::Again, Seen::New, Seen::Again]);
+        // Between 9 and 20 may have been what nobody wanted; after that everything comes past here.
+        assert_eq!([20, 22].map(&mut see), [Seen::New, Seen::New]);
+        assert_eq!(lost(&clients), 1, "21");
+        assert_eq!(clients.losses().untracked, 0);
+        drop(spool);
+        std::fs::remove_dir_all(&directory).expect("made here");
+    }
+
+    #[test]
+    fn of_what_comes_in_parts_nothing_is_lost_and_what_comes_twice_is_known() {
+        let (clients, now) = (Clients::default(), Instant::now());
+        let see = |seq| clients.session().of_a_part(true).see("a", seq, now);
+        let every_third = (0..30_000).map(|number| number * 3);
+        assert!(every_third.clone().all(|seq| see(seq) == Seen::New));
+        assert_eq!([89_997, 89_995, 89_995].map(see), [Seen::Again, Seen::New, Seen::Again]);
+        assert_eq!((lost(&clients), clients.worst(10).len()), (0, 0));
+        clients.session().see("b", 1, now);
+        clients.session().see("b", 5, now);
+        assert_eq!(lost(&clients), 3, "another client's are");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 mod endpoints;
 mod filters;
+mod fleet;
 mod inputs;
 mod keys;
 mod sections;
 
 pub use endpoints::{EndpointPlan, OpenStore, endpoint_kinds};
 pub(crate) use filters::{FilterKind, FilterPlan, edits};
+pub use fleet::{FleetPlan, FleetSettings};
 pub use inputs::{InputKind, InputPlan};
 pub use keys::KeySettings;
 pub(crate) use sections::EndpointKeys;
@@ -48,8 +50,33 @@ pub struct Plan {
     pub(crate) edits: Vec<usize>,
     /// `[endpoints.*]`, in the order of the file.
     pub endpoints: Vec<EndpointPlan>,
+    /// `[fleet]`, if there is one.
+    pub fleet: Option<FleetPlan>,
     /// What is right and probably not meant.
     pub warnings: Vec<String>,
+    /// `[router]`, for errors that have a place.
+    section: Node,
+}
+
+impl Plan {
+    /// Reads the files that the settings name and that have to be right, such as certificates. What is not wrong yet but
+    /// soon will be is given as remarks.
+    ///
+    /// # Errors
+    /// All that is wrong, with file, line and column of the setting.
+    pub fn examine(&self) -> Result<Vec<String>, Problems> {
+        let mut problems = Problems::new();
+        let mut remarks = problems.note(inputs::examine_tls(self.router.tls.as_ref(), &self.section)).unwrap_or_default();
+        let mut note = |whose: String, examined: Result<Vec<String>, Problems>| {
+            let found = problems.note(examined).unwrap_or_default();
+            remarks.extend(found.into_iter().map(|remark| format!("{whose}: {remark}")));
+        };
+        self.inputs.iter().for_each(|input| note(format!("input {}", input.name), input.examine()));
+        self.endpoints.iter().for_each(|endpoint| note(format!("endpoint {}", endpoint.name), (endpoint.examine)()));
+        self.fleet.iter().for_each(|fleet| note("fleet".to_owned(), fleet.examine()));
+        problems.sort();
+        problems.or(remarks)
+    }
 }
 
 /// Reads a file, or the built-in default.
@@ -87,7 +114,7 @@ pub fn from_toml(name: &str, text: &str) -> Result<Plan, Problems> {
 
 fn plan(root: &Node) -> Result<Plan, Problems> {
     let mut problems = Problems::new();
-    const SECTIONS: [&str; 6] = ["router", "keys", "spool", "inputs", "filters", "endpoints"];
+    const SECTIONS: [&str; 7] = ["router", "keys", "spool", "inputs", "filters", "endpoints", "fleet"];
     for (key, place, _) in root.as_table().into_iter().flat_map(Table::iter) {
         if !SECTIONS.contains(&key) {
             let known = SECTIONS.join("], [");
@@ -105,9 +132,11 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     // A key with a mistake is one all the same: it has its own problem, and makes no second one.
     let asked = !asked.is_empty();
     if !router.http.is_empty() {
-        let at = crate::http::reachable("http", &router.http, router.trusted_network, asked);
+        let at = crate::http::reachable("http", &router.http, router.trusted_network, asked || router.asks());
         problems.note(at.map_err(|why| blame(&section("router"), why)));
     }
+    let tls = router.tls.as_ref().map_or(Ok(()), metlog_tls::Identity::check);
+    problems.note(tls.map_err(|why| blame(&section("router"), why)));
     let spool: SpoolSettings = problems.note(metlog_settings::read(&section("spool"))).unwrap_or_default();
 
     let inputs = named(root, "inputs", &mut problems);
@@ -140,6 +169,7 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
             problems.push(nobody("endpoint that keeps messages", name, place, &stores));
         }
     }
+    let fleet = root.get("fleet").and_then(|node| problems.note(fleet::fleet(node)));
     let mut warnings = Vec::new();
     if inputs.is_empty() {
         warnings.push("no inputs are configured: nothing will come in".to_owned());
@@ -163,7 +193,7 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     if keys.is_empty() {
         warnings.extend(keyless.map(|input| format!("input {}: `keyless` means nothing without keys", input.name)));
     }
-    problems.or(Plan { router, keys, spool, inputs, filters, edits, endpoints, warnings })
+    problems.or(Plan { router, keys, spool, inputs, filters, edits, endpoints, fleet, warnings, section: section("router") })
 }
 
 /// A section `[kind.name]`.

@@ -4,10 +4,12 @@
 //! take turns at gathering and write side by side; the cursor is the lowest position not yet settled.
 
 mod again;
+mod clock;
 mod gather;
 mod ledger;
 
 pub use again::{Period, Progress};
+pub use clock::Clock;
 pub use gather::{Chunk, Gather, Next};
 pub use ledger::Ledger;
 
@@ -16,7 +18,7 @@ use crate::deadletters::Letter;
 use crate::intake::Floor;
 use metlog_message::{Lines, Timestamp};
 use metlog_pipeline::{Endpoint, Pacing, Picked, Promise, SendError};
-use metlog_spool::{Reader, Waker};
+use metlog_spool::Waker;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -222,11 +224,13 @@ impl Shared {
 
     /// Sleeps, unless something happens that ends the waiting, and as long as somebody holds delivery up. True: stop.
     fn rest(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
+        let clock = &self.floor.clock;
+        let until = clock.now() + time;
+        let _resting = clock.rest();
         let mut orders = self.orders();
         let hurry = orders.hurry;
         loop {
-            let now = Instant::now();
+            let now = clock.now();
             if orders.stop_by.is_some() {
                 return true;
             }
@@ -234,7 +238,7 @@ impl Shared {
                 return false;
             }
             let more = if orders.paused { TICK } else { until.saturating_duration_since(now) };
-            orders = self.changed.wait_timeout(orders, more).unwrap_or_else(PoisonError::into_inner).0;
+            orders = self.changed.wait_timeout(orders, clock.nap(more)).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -402,7 +406,8 @@ impl Worker {
         let shared = self.shared.clone();
         let (first_pause, longest) = shared.habits.retry;
         let mut pause = first_pause;
-        let mut began = Instant::now();
+        let clock = shared.floor.clock.clone();
+        let mut began = clock.now();
         // What is left to write is either all of the chunk or a copy without what is done.
         let mut rest: Option<Lines> = None;
         let mut at = 0;
@@ -412,7 +417,8 @@ impl Worker {
             let ids = chunk.ids().get(at..).unwrap_or_default();
             let (left, bytes) = (lines.len(), lines.bytes().len() as u64);
             let result = {
-                let picked = Picked::new(lines, ids);
+                let picked = Picked::new(lines, ids).out_of(shared.floor.identity);
+                let picked = picked.forwarded(&shared.account.name, chunk.passed());
                 self.guarded(|endpoint| endpoint.write(&picked))
             };
             let (why, wait, doing) = match result {
@@ -448,7 +454,7 @@ impl Worker {
             add(&shared.account.failures, 1);
             self.say(&why, doing, Some(wait));
             let left = chunk.len() - at;
-            if shared.habits.give_up_after.is_some_and(|most| began.elapsed() + wait > most) {
+            if shared.habits.give_up_after.is_some_and(|most| clock.now().saturating_duration_since(began) + wait > most) {
                 let lines = rest.as_ref().unwrap_or(chunk.lines());
                 let ids = chunk.ids().get(at..).unwrap_or_default();
                 let all: Vec<usize> = (0..left).collect();
@@ -458,10 +464,10 @@ impl Worker {
                 verdicts.dead += left as u64;
                 return End::Settled;
             }
-            let rested = Instant::now();
+            let rested = clock.now();
             let stops = shared.rest(wait);
             // Held up is not failed.
-            began += rested.elapsed().saturating_sub(wait);
+            began += clock.now().saturating_duration_since(rested).saturating_sub(wait);
             // Held up to the end: what it has not taken waits for the next start.
             if stops && shared.is_paused() {
                 return End::Stopped(at);
@@ -540,6 +546,3 @@ impl Worker {
         });
     }
 }
-
-/// What moves the cursor of an endpoint.
-pub(crate) type Cursor = Reader;

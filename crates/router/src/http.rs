@@ -5,6 +5,7 @@ mod deadletters;
 pub mod docs;
 mod explain;
 mod fields;
+mod fleet;
 pub mod metrics;
 pub mod page;
 pub mod pipeline;
@@ -22,12 +23,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use metlog_http::server::{DialectEntry, Fragments, Gate, Guard, Server, ServerLimits, home_route};
+use metlog_http::server::{Counters, DialectEntry, Fragments, Gate, Guard, Server, ServerLimits, home_route};
+use metlog_pipeline::input::Renew;
 use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Inlet, Input, Stop};
 use metlog_settings::{Kind, Node, Origin, Problem, Problems, Table, suggest};
+use metlog_tls::Identity;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 fn address(setting: &str, text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{setting}` is `{text}`, expected an address and a port such as 127.0.0.1:5568"))
@@ -49,19 +53,29 @@ pub fn reachable(setting: &str, text: &str, trusted_network: bool, keys: bool) -
     };
     Err(format!(
         "`{setting}` is `{text}`, which other machines can reach, and there are no keys: `metlog-router key new` makes \
-         one{trusted}"
+         one; or `tls.client_ca_file`, and whoever comes needs a certificate{trusted}"
     ))
 }
 
 /// Binds a port.
 ///
 /// # Errors
-/// If the address is none of this machine, or in use.
-fn bind(setting: &str, text: &str, allowed_hosts: &[String], gate: Arc<Gate>) -> Result<Server, String> {
+/// If the address is none of this machine, or in use; if a certificate is not right.
+fn bind(
+    setting: &str,
+    text: &str,
+    allowed_hosts: &[String],
+    tls: Option<&Identity>,
+    gate: Arc<Gate>,
+) -> Result<Server, String> {
     let at = address(setting, text)?;
     let server =
         Server::bind(at, ServerLimits::default()).map_err(|error| format!("cannot listen on {at}: {error}"))?;
-    Ok(server.allow_hosts(allowed_hosts).ask_for_keys(gate))
+    let server = server.allow_hosts(allowed_hosts).ask_for_keys(gate);
+    match tls {
+        None => Ok(server),
+        Some(identity) => server.secure(identity),
+    }
 }
 
 /// What every HTTP port stands on.
@@ -73,7 +87,12 @@ pub struct Ground {
     pub kept: Arc<Kept>,
     /// The router's inner parts.
     pub floor: Arc<Floor>,
+    /// Where each port's counters go, by its URL.
+    pub ports: Ports,
 }
+
+/// What HTTP ports count, by their URLs.
+pub type Ports = Arc<Mutex<BTreeMap<String, Arc<Counters>>>>;
 
 impl Ground {
     /// Routes as a server serves them: with what several dialects say at `/`, and with the store for those who ask.
@@ -125,7 +144,8 @@ impl Listener {
     /// # Errors
     /// If the address is none of this machine, or in use.
     pub fn open(input: &HttpInput, ground: Ground) -> Result<Self, String> {
-        let server = bind("listen", &input.listen, &input.allowed_hosts, ground.gate.clone())?;
+        let server =
+            bind("listen", &input.listen, &input.allowed_hosts, input.tls.as_ref(), ground.gate.clone())?;
         Ok(Listener { server, input: input.clone(), ground })
     }
 }
@@ -133,13 +153,22 @@ impl Listener {
 #[async_trait]
 impl Input for Listener {
     fn place(&self) -> String {
-        format!("http://{}", self.server.local_addr())
+        self.server.url()
+    }
+
+    fn renew(&self) -> Option<Renew> {
+        self.server.tls().map(|tls| tls.renewer())
     }
 
     async fn run(self: Box<Self>, inlet: Inlet, stop: Stop) -> Result<(), String> {
         let (routes, home) = dialects(&self.server, &self.input, &inlet)?;
         let routes = self.ground.under(&self.server, routes, home);
-        self.server.serve(routes, stop).await.map_err(|error| error.to_string())
+        let (ports, url) = (self.ground.ports.clone(), self.server.url());
+        let ports = || ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports().insert(url.clone(), self.server.counters());
+        let served = self.server.serve(routes, stop).await.map_err(|error| error.to_string());
+        ports().remove(&url);
+        served
     }
 }
 
@@ -167,14 +196,22 @@ pub fn check(input: &HttpInput, section: &Node, router: &RouterSettings, keys: b
             .push(blame(section, format!("`keyless` names `{name}`, which is not among the `dialects` spoken here")));
     }
     let own = input.listen.is_empty();
+    if let Some(tls) = &input.tls {
+        problems.note(tls.check().map_err(|why| blame(section, why)));
+        if own {
+            let why = "`tls` belongs to a port of this input's own, `listen`; the router's has it in `[router.tls]`";
+            problems.push(blame(section, why.to_owned()));
+        }
+    }
+    let asks = if own { router.asks() } else { input.tls.as_ref().is_some_and(Identity::asks) };
     if !own {
-        let may = reachable("listen", &input.listen, input.trusted_network, keys);
+        let may = reachable("listen", &input.listen, input.trusted_network, keys || asks);
         problems.note(may.map_err(|why| blame(section, why)));
     }
     let at = if own { &router.http } else { &input.listen };
     let trusted = input.trusted_network || (own && router.trusted_network);
     let far = at.parse().is_ok_and(|at: SocketAddr| !at.ip().to_canonical().is_loopback());
-    if far && keys && !trusted && !input.keyless.is_empty() {
+    if far && keys && !asks && !trusted && !input.keyless.is_empty() {
         let why = format!(
             "`keyless` lets everybody write who can reach `{at}`; if only machines you trust can reach it, say \
              `trusted_network = true`"
@@ -192,7 +229,7 @@ pub fn own(settings: &RouterSettings, gate: &Arc<Gate>) -> Result<Option<Server>
     if settings.http.is_empty() {
         return Ok(None);
     }
-    bind("http", &settings.http, &settings.allowed_hosts, gate.clone()).map(Some)
+    bind("http", &settings.http, &settings.allowed_hosts, settings.tls.as_ref(), gate.clone()).map(Some)
 }
 
 type Shared = State<Weak<Metlog>>;
@@ -213,6 +250,7 @@ pub fn about(router: &Arc<Metlog>, guard: &Guard) -> axum::Router {
         .route("/v1/tail", tail)
         .route("/v1/pipeline", get(pipeline::pipeline))
         .route("/v1/clients", get(pipeline::clients))
+        .route("/v1/fleet", get(fleet::fleet))
         .route("/v1/deadletters", get(deadletters::list))
         .route("/v1/fields", get(move |router, kept, query| fields::fields(router, kept, known.clone(), query)))
         .route("/v1/explain", post(move |router, request| explain::explain(router, desk.clone(), request)))

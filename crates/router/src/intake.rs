@@ -4,14 +4,16 @@
 use crate::accounting::{InputAccount, InputCounts};
 use crate::clients::{Clients, Seen};
 use crate::deadletters::{DeadLetters, Letter};
+use crate::deliver::Clock;
 use crate::edits::{Edits, Hand};
+use crate::forwards::{Collision, Forwards, Hop};
 use crate::routes::{Judge, Routes};
 use crate::tail::Tail;
 use memchr::memchr2;
 use metlog_message::batch::bit;
 use metlog_message::{Batch, Head, Wants, head, wire};
-use metlog_pipeline::{Durable, Full, Intake, Reason, Receipt, Rejected};
-use metlog_spool::{AppendError, Spool};
+use metlog_pipeline::{Away, Durable, Forwarded, Full, Intake, Looping, Reason, Receipt, Rejected};
+use metlog_spool::{AppendError, Disk, Fs, Spool};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -19,12 +21,18 @@ use std::time::{Duration, Instant};
 /// A type or logger beyond this many bytes is no name.
 pub(crate) const NAME: usize = 128;
 
-/// What all inputs share.
-pub struct Floor {
+/// What all inputs share. Its spool is on a disk, or on one that a simulation plays.
+pub struct Floor<F: Fs = Disk> {
     /// Where everything goes.
-    pub spool: Arc<Spool>,
+    pub spool: Arc<Spool<F>>,
+    /// Which spool that is, for whoever keeps what several of them hold.
+    pub identity: u64,
     /// What clients have sent so far.
     pub clients: Clients,
+    /// What other routers have forwarded so far.
+    pub forwards: Forwards,
+    /// What deliverers go by between two tries.
+    pub clock: Clock,
     /// Where goes what cannot be used.
     pub dead: DeadLetters,
     /// Whoever is looking on.
@@ -50,12 +58,15 @@ struct Rules {
     edits: Option<Arc<Edits>>,
 }
 
-impl Floor {
+impl<F: Fs> Floor<F> {
     /// A floor without inputs.
-    pub fn new(spool: Arc<Spool>, dead: DeadLetters, limits: wire::Limits, routes: Routes) -> Self {
+    pub fn new(spool: Arc<Spool<F>>, dead: DeadLetters, limits: wire::Limits, routes: Routes) -> Self {
         Floor {
             spool,
+            identity: 0,
             clients: Clients::default(),
+            forwards: Forwards::default(),
+            clock: Clock::default(),
             dead,
             tail: Tail::default(),
             limits,
@@ -94,8 +105,8 @@ impl Floor {
 }
 
 /// One connection's way in.
-pub struct Door {
-    floor: Arc<Floor>,
+pub struct Door<F: Fs = Disk> {
+    floor: Arc<Floor<F>>,
     account: Arc<InputAccount>,
     input: u32,
     from: Arc<str>,
@@ -122,6 +133,10 @@ pub struct Door {
     /// All that was committed here has lower ids.
     committed: u64,
     again: Option<Again>,
+    /// Others take from the same queue.
+    part: bool,
+    /// The messages of this batch come from another router, and this is where clients' messages come from then.
+    hop: Option<(Hop, Arc<str>)>,
 }
 
 /// Messages that have been here before, and are kept elsewhere until they are in again: their running numbers are known,
@@ -160,9 +175,9 @@ impl Refused {
     }
 }
 
-impl Door {
+impl<F: Fs> Door<F> {
     /// A way in for the input of this number.
-    pub fn new(floor: Arc<Floor>, account: Arc<InputAccount>, input: u32) -> Self {
+    pub fn new(floor: Arc<Floor<F>>, account: Arc<InputAccount>, input: u32) -> Self {
         let generation = floor.generation.load(Acquire);
         let Rules { routes, edits } = floor.rules();
         Door {
@@ -186,11 +201,13 @@ impl Door {
             watched: false,
             committed: 0,
             again: None,
+            part: false,
+            hop: None,
         }
     }
 
     /// A way back in for dead letters, those of one endpoint to that endpoint only, past all conditions.
-    pub fn again(floor: Arc<Floor>, account: Arc<InputAccount>, input: u32, only: Option<u32>) -> Self {
+    pub fn again(floor: Arc<Floor<F>>, account: Arc<InputAccount>, input: u32, only: Option<u32>) -> Self {
         let mut door = Door::new(floor, account, input);
         door.again = Some(Again { only });
         door
@@ -221,6 +238,21 @@ impl Door {
         }
     }
 
+    /// A message that another router forwards.
+    #[inline(never)]
+    fn take_forwarded(&mut self, message: &[u8]) {
+        let Some((hop, _)) = &mut self.hop else { return };
+        if hop.judge(self.pushed - 1, message) == Some(true) {
+            self.counts.received += 1;
+            self.counts.bytes += message.len() as u64;
+            self.counts.duplicates += 1;
+            self.receipt.duplicates += 1;
+            self.floor.forwards.repeated(1);
+        } else {
+            self.take(message);
+        }
+    }
+
     /// A message that the scan vouches for.
     #[inline]
     fn accept(&mut self, message: &[u8], head: &Head<'_>) {
@@ -229,7 +261,7 @@ impl Door {
         }
         if let Some((client, seq)) = &head.origin
             && self.again.is_none()
-            && self.floor.clients.session_from(&self.from).see(client, *seq, self.now) == Seen::Again
+            && self.floor.clients.session_from(self.hop.as_ref().map_or(&self.from, |(_, from)| from)).of_a_part(self.part).see(client, *seq, self.now) == Seen::Again
         {
             self.counts.duplicates += 1;
             self.receipt.duplicates += 1;
@@ -360,8 +392,12 @@ impl Door {
 
     fn reject(&mut self, message: &[u8], reason: Reason, why: String) {
         self.counts.refuse(reason, 1);
+        if let Some((hop, _)) = &mut self.hop {
+            hop.refused();
+        }
         self.refused.push(match (reason, &mut self.hand) {
-            _ if self.again.is_some() => Refused::Counted,
+            // Whoever brought it keeps it.
+            _ if self.again.is_some() || self.hop.is_some() => Refused::Counted,
             (Reason::Quota | Reason::Filtered, _) => Refused::Counted,
             (_, None) => Refused::Kept(message.to_vec(), None),
             (_, Some(hand)) => Refused::searched(hand, message, &why),
@@ -389,14 +425,15 @@ impl Door {
         }
         self.counts = InputCounts::default();
         self.pushed = 0;
+        self.hop = None;
         std::mem::take(&mut self.receipt)
     }
 }
 
-impl Intake for Door {
+impl<F: Fs> Intake for Door<F> {
     fn another(&self) -> Box<dyn Intake> {
         let mut door = Door::new(self.floor.clone(), self.account.clone(), self.input);
-        door.again = self.again;
+        (door.again, door.part) = (self.again, self.part);
         Box::new(door)
     }
 
@@ -406,7 +443,16 @@ impl Intake for Door {
             self.begin();
         }
         self.pushed += 1;
-        self.take(message);
+        match self.hop {
+            None => self.take(message),
+            Some(_) => self.take_forwarded(message),
+        }
+    }
+
+    fn forwarded(&mut self, forwarded: Forwarded) -> Result<(), Looping> {
+        let from = format!("{}, from router {}", self.from, forwarded.from).into();
+        self.hop = Some((self.floor.forwards.hop(&self.floor, forwarded)?, from));
+        Ok(())
     }
 
     fn refuse(&mut self, part: &[u8], reason: Reason, why: &str) {
@@ -423,16 +469,34 @@ impl Intake for Door {
         self.account.add(&InputCounts { lost: count, ..InputCounts::default() });
     }
 
-    fn turned_away(&mut self) {
-        self.account.add(&InputCounts { turned_away: 1, ..InputCounts::default() });
+    fn turned_away(&mut self, why: Away) {
+        let mut counts = InputCounts::default();
+        counts.turn_away(why);
+        self.account.add(&counts);
+    }
+
+    fn takes_a_part(&mut self) {
+        self.part = true;
     }
 
     fn commit(&mut self) -> Result<Receipt, Full> {
         if self.pushed == 0 {
+            self.hop = None;
             return Ok(Receipt::default());
         }
         if !self.pending.is_empty() {
             let wanted = Wanted::of(&self.pending);
+            let mut claim = None;
+            if let Some((hop, _)) = &self.hop {
+                let claimed = self.floor.forwards.claim(&self.floor.spool, hop).map_err(|Collision| Full {
+                    why: "another request is just bringing the same messages".to_owned(),
+                    retry_after: Duration::from_secs(1),
+                })?;
+                if self.pending.noted().is_none() {
+                    self.pending.note(&claimed.note);
+                }
+                claim = Some((hop, claimed));
+            }
             let appended = self.floor.spool.append(std::mem::take(&mut self.pending)).map_err(|(batch, error)| {
                 self.pending = batch;
                 self.floor.refuse(Some(error.to_string()));
@@ -441,6 +505,9 @@ impl Intake for Door {
             })?;
             if self.floor.refuses.swap(false, Relaxed) {
                 self.floor.refuse(None);
+            }
+            if let Some((hop, claim)) = claim {
+                self.floor.forwards.keep(hop, claim);
             }
             self.has_memory = false;
             self.committed = appended.next_id;
@@ -455,6 +522,7 @@ impl Intake for Door {
 
     fn drop_pushed(&mut self, reason: Reason) {
         if self.pushed == 0 {
+            self.hop = None;
             return;
         }
         // They will be sent again, if their sender can, and must not pass for known then.
@@ -465,7 +533,7 @@ impl Intake for Door {
             }
         }
         drop(session);
-        let dropped = self.pending.len() as u64;
+        let dropped = self.pending.messages() as u64;
         self.counts.accepted -= dropped;
         self.counts.refuse(reason, dropped);
         self.pending.clear();
@@ -510,7 +578,7 @@ impl Wanted {
     }
 }
 
-impl Drop for Door {
+impl<F: Fs> Drop for Door<F> {
     /// An input that ends with something in hand has lost it.
     fn drop(&mut self) {
         self.drop_pushed(Reason::Truncated);

@@ -3,11 +3,11 @@
 //! In the order in which a message meets them:
 //!
 //! - [`config`]: the file; [`router`]: everything it says, opened, reloaded and stopped as a whole
-//! - [`intake`]: from an input's bytes to the spool, past [`clients`] (lost and repeated), [`edits`] (what must not be kept)
-//!   and [`routes`] (who wants it)
+//! - [`intake`]: from an input's bytes to the spool, past [`forwards`] and [`clients`] (lost and repeated), [`edits`] (what
+//!   must not be kept) and [`routes`] (who wants it)
 //! - [`deliver`]: from the spool to an endpoint; [`deadletters`]: what cannot be taken or delivered
 //! - [`accounting`]: the law that nothing vanishes; [`tail`]: looking on live; [`kept`] and [`http`]: asking;
-//!   [`topology`] and [`trend`]: what is configured, and what has been going on
+//!   [`topology`] and [`trend`]: what is configured, and what has been going on; [`fleet`]: the same of other routers
 
 pub mod accounting;
 mod cli;
@@ -16,7 +16,10 @@ pub mod config;
 pub mod deadletters;
 pub mod deliver;
 pub mod edits;
+pub mod forwards;
+pub mod fleet;
 pub mod http;
+mod identity;
 pub mod intake;
 pub mod kept;
 mod plugins;

@@ -5,6 +5,7 @@ use metlog_debug as _;
 use metlog_email as _;
 use metlog_file as _;
 use metlog_filters as _;
+use metlog_forward as _;
 use metlog_logcollector as _;
 use metlog_madsci as _;
 use metlog_masterlog as _;

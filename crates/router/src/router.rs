@@ -5,21 +5,26 @@ mod reload;
 pub use reload::Changes;
 
 use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, InputLine, Opened};
-use crate::config::{self, EndpointPlan, FilterPlan, HttpInput, InputPlan, Plan};
+use crate::config::{self, EndpointPlan, FilterPlan, FleetPlan, HttpInput, InputPlan, Plan};
 use crate::deadletters::DeadLetters;
-use crate::deliver::{Delivery, Period, Progress};
+use crate::deliver::{Clock, Delivery, Period, Progress};
 use crate::edits::Hand;
+use crate::forwards::Forwards;
+use crate::fleet::Fleet;
 use crate::http::pipeline::Standing;
-use crate::http::{self, Ground};
+use crate::http::{self, Ground, Ports};
+use crate::identity;
 use crate::intake::{Door, Floor};
 use crate::kept::Kept;
 use crate::routes::Routes;
 use crate::topology::Topology;
 use crate::trend::Trend;
-use metlog_http::server::{Counters, Fragments, Gate, Server};
+use metlog_http::server::{Fragments, Gate, Server};
 use metlog_message::Timestamp;
+use metlog_pipeline::input::Renew;
 use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
 use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
+use metlog_tls::Acceptor;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -44,11 +49,13 @@ pub struct Router {
     parts: Mutex<Parts>,
     janitor: Mutex<Option<(watch::Sender<bool>, JoinHandle<()>)>>,
     /// What the HTTP ports count, by address.
-    pub ports: Mutex<BTreeMap<String, Arc<Counters>>>,
+    pub ports: Ports,
     /// When it started, by the clock on the wall.
     pub started_at: Timestamp,
     /// What has been going on in the last minutes.
     pub trend: Mutex<Trend>,
+    /// Who else there is.
+    pub fleet: Arc<Fleet>,
     /// Of the dead letters that came in again.
     again: Arc<InputAccount>,
     /// Reads the configuration again.
@@ -74,6 +81,8 @@ pub struct Reloads {
 #[derive(Default)]
 struct Parts {
     own: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    /// What the router's own port speaks TLS with.
+    tls: Option<Acceptor>,
     inputs: Vec<RunningInput>,
     endpoints: Vec<RunningEndpoint>,
     drain: Duration,
@@ -103,6 +112,8 @@ struct RunningInput {
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
     again: Again,
+    /// Reads its files again; another one whenever it was opened again.
+    renew: Arc<Mutex<Option<Renew>>>,
     /// What it is on the router's own port.
     dialects: Option<HttpInput>,
 }
@@ -132,11 +143,29 @@ impl Router {
     /// # Errors
     /// What did not open, and what would be right.
     pub fn start(plan: &Plan, runtime: &Handle) -> Result<(Arc<Router>, Recovery), String> {
+        Router::start_by(plan, runtime, Clock::default())
+    }
+
+    /// The same, with deliverers that wait by this clock.
+    ///
+    /// # Errors
+    /// As of [`Router::start`].
+    pub fn start_by(plan: &Plan, runtime: &Handle, clock: Clock) -> Result<(Arc<Router>, Recovery), String> {
         let _in_runtime = runtime.enter();
         let data = &plan.router.data;
-        let (spool, recovery) = open_spool(plan)?;
+        let (forwards, from) = Forwards::open(data);
+        let (spool, recovery) = open_spool(plan, from)?;
         let dead = DeadLetters::new(data.join("dead-letters"), plan.router.dead_letter_bytes.bytes());
-        let floor = Arc::new(Floor::new(spool, dead, plan.router.limits(), Routes::new(Vec::new(), Vec::new())));
+        let mut floor = Floor::new(spool, dead, plan.router.limits(), Routes::new(Vec::new(), Vec::new()));
+        floor.identity = identity::of(&data.join("spool"))?;
+        let known = forwards.begin(&floor.spool, from, recovery.fresh);
+        known.map_err(|error| format!("what other routers have forwarded cannot be known: {error}"))?;
+        floor.forwards = forwards;
+        floor.clock = clock;
+        if let Err(error) = floor.clients.remember(&floor.spool, &floor.limits) {
+            crate::say!("spool: {error}; what clients send again may come in twice");
+        }
+        let floor = Arc::new(floor);
         let gate = Arc::<Gate>::default();
         gate.set(&plan.keys);
         let mut opened = Vec::new();
@@ -146,12 +175,15 @@ impl Router {
         // After the endpoints, which make what is not there yet.
         let kept = Arc::<Kept>::default();
         kept.set(kept.open(plan.store())?);
-        let ground = Ground { gate: gate.clone(), kept: kept.clone(), floor: floor.clone() };
+        let ports = Ports::default();
+        let ground =
+            Ground { gate: gate.clone(), kept: kept.clone(), floor: floor.clone(), ports: ports.clone() };
         let mut inputs = Vec::new();
         for input in &plan.inputs {
             inputs.push(open_input(input, &ground)?);
         }
         let own = http::own(&plan.router, &gate)?;
+        let beacon = plan.fleet.as_ref().map(FleetPlan::open).transpose()?;
         let slots = slots(plan, &floor)?;
         floor.set_rules(plan.routes(&slots)?, plan.edits(None)?);
         let router = Arc::new(Router {
@@ -163,9 +195,10 @@ impl Router {
             runtime: runtime.clone(),
             parts: Mutex::default(),
             janitor: Mutex::default(),
-            ports: Mutex::default(),
+            ports,
             started_at: Timestamp::now(),
             trend: Mutex::default(),
+            fleet: Arc::default(),
             again: Arc::new(InputAccount::new(AGAIN)),
             load: OnceLock::new(),
             stopping: AtomicBool::new(false),
@@ -189,11 +222,17 @@ impl Router {
             }
         }
         router.start_janitor();
+        router.fleet.configure(plan.fleet.as_ref(), beacon, &router, runtime);
         Ok((router, recovery))
     }
 
     fn ground(&self) -> Ground {
-        Ground { gate: self.gate.clone(), kept: self.kept.clone(), floor: self.floor.clone() }
+        Ground {
+            gate: self.gate.clone(),
+            kept: self.kept.clone(),
+            floor: self.floor.clone(),
+            ports: self.ports.clone(),
+        }
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
@@ -253,18 +292,20 @@ impl Router {
     ) -> RunningInput {
         let (tell, stop) = Stop::new();
         let place = opened.as_ref().map_or_else(|| "http".to_owned(), |input| input.place());
+        let renew = Arc::new(Mutex::new(opened.as_ref().and_then(|input| input.renew())));
         let task = opened.map(|input| {
             let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), account.clone(), number)));
-            self.runtime.spawn(supervise(name.clone(), input, again.clone(), inlet, stop))
+            self.runtime.spawn(supervise(name.clone(), input, again.clone(), renew.clone(), inlet, stop))
         });
-        RunningInput { name, section, number, place, account, stop: tell, task, again, dialects: None }
+        RunningInput { name, section, number, place, account, stop: tell, task, again, renew, dialects: None }
     }
 
     /// The router's own port: what it says of itself, and the dialects of inputs without a port of their own.
     fn serve_own(self: &Arc<Self>, parts: &mut Parts, server: Server) -> Result<(), String> {
         let mut routes = http::about(self, &server.guard());
         let mut home = Fragments::new();
-        let at = format!("http://{}", server.local_addr());
+        let at = server.url();
+        parts.tls = server.tls();
         for input in &mut parts.inputs {
             let Some(dialects) = &input.dialects else { continue };
             let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number)));
@@ -485,6 +526,7 @@ impl Router {
             skipped,
             lost,
             buffered: queued + counts.in_flight,
+            backlog: account.opened.backlog,
             failures: account.failures.load(Relaxed),
             redelivered: account.redelivered.load(Relaxed),
             oldest_ms: oldest.cast_unsigned(),
@@ -541,6 +583,7 @@ impl Router {
         }
         let _ = self.floor.dead.sync();
         self.floor.spool.close();
+        self.floor.forwards.look(&self.floor.spool, true);
         left.waiting = self
             .floor
             .spool
@@ -552,6 +595,8 @@ impl Router {
         // Whoever asks for the account afterwards gets the last one.
         let mut parts = self.parts();
         (parts.inputs, parts.endpoints) = (inputs, endpoints);
+        drop(parts);
+        self.fleet.leave(self);
         left
     }
 }
@@ -569,6 +614,8 @@ impl Worries {
     fn look(&mut self, router: &Router) {
         // A failure is counted there, and shows in the status.
         let _ = router.floor.dead.sync();
+        let refusing = router.floor.refusing.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        router.floor.forwards.look(&router.floor.spool, refusing);
         let spool = router.floor.spool.status();
         let slots = router.floor.spool.slots();
         router.trend.lock().unwrap_or_else(PoisonError::into_inner).look(&spool, &slots, Instant::now());
@@ -598,10 +645,12 @@ fn same(a: &metlog_settings::Node, b: &metlog_settings::Node) -> bool {
     a.to_json() == b.to_json()
 }
 
-fn open_spool(plan: &Plan) -> Result<(Arc<Spool>, Recovery), String> {
+/// Its files from this id on are needed a while longer.
+fn open_spool(plan: &Plan, from: Option<u64>) -> Result<(Arc<Spool>, Recovery), String> {
     let directory = plan.router.data.join("spool");
     let disk = Disk::open(&directory).map_err(|error| error.to_string())?;
-    Spool::open(disk, plan.spool.options()).map_err(|error| error.to_string())
+    let options = metlog_spool::Options { hold: from.unwrap_or(u64::MAX), ..plan.spool.options() };
+    Spool::open(disk, options).map_err(|error| error.to_string())
 }
 
 fn open_endpoint(plan: &EndpointPlan) -> Result<Box<dyn Endpoint>, String> {
@@ -619,7 +668,14 @@ fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {
 }
 
 /// Runs an input, and opens it again when it fails: what an input cannot do now it may be able to do later.
-async fn supervise(name: String, first: Box<dyn Input>, again: Again, inlet: Inlet, stop: Stop) {
+async fn supervise(
+    name: String,
+    first: Box<dyn Input>,
+    again: Again,
+    renew: Arc<Mutex<Option<Renew>>>,
+    inlet: Inlet,
+    stop: Stop,
+) {
     let mut input = first;
     loop {
         let run = tokio::spawn(input.run(inlet.another(), stop.clone()));
@@ -631,7 +687,10 @@ async fn supervise(name: String, first: Box<dyn Input>, again: Again, inlet: Inl
                 () = stop.stopped() => return,
             }
             match again() {
-                Ok(Some(fresh)) => break fresh,
+                Ok(Some(fresh)) => {
+                    *renew.lock().unwrap_or_else(PoisonError::into_inner) = fresh.renew();
+                    break fresh;
+                }
                 Ok(None) => return,
                 Err(why) => crate::say!("input `{name}`: {why}"),
             }

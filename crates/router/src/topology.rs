@@ -31,8 +31,9 @@ pub struct FilterShape {
 pub struct EndpointShape {
     /// Its name.
     pub name: String,
+    /// Its type.
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     required: bool,
     from_inputs: Option<Vec<String>>,
     severity_max: Option<u8>,

@@ -56,7 +56,7 @@ fn each_mistake_has_its_place_and_its_remedy() {
     let cases = [
         (
             "[endpoint.x]\n",
-            "r.toml:1:2: there is no section `[endpoint]`, only [router], [keys], [spool], [inputs], [filters], [endpoints]; did you mean `endpoints`?",
+            "r.toml:1:2: there is no section `[endpoint]`, only [router], [keys], [spool], [inputs], [filters], [endpoints], [fleet]; did you mean `endpoints`?",
         ),
         ("[router]\nhtpp = ''\n", "r.toml:2:1: unknown key `htpp`, expected one of `http`"),
         ("[router]\ndrain = 'soon'\n", "r.toml:2:9"),

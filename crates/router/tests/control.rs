@@ -716,6 +716,15 @@ fn the_page_is_for_browsers_and_the_rest_for_programs() {
     let page = get("/", "text/html,application/xhtml+xml,*/*;q=0.8");
     assert!(page.head.contains("text/html") && page.head.contains("vary: accept"), "{}", page.head);
     assert_eq!(page.body, get("/page", "*/*").body);
+    assert!(page.head.contains("vary: accept-encoding") && page.head.contains("vary: accept\r\n"), "{}", page.head);
+    // A browser that has it is told so, with the same policy.
+    let (_, tag) = page.head.split_once("etag: ").unwrap();
+    let known = [("Accept", "text/html"), ("If-None-Match", tag.lines().next().unwrap())];
+    let again = program.request("GET /", &known, b"").unwrap();
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    assert!(again.head.contains("content-security-policy: default-src 'none'"), "{}", again.head);
+    let packed = program.request("GET /page", &[("Accept-Encoding", "gzip, br")], b"").unwrap();
+    assert!(packed.head.contains("content-encoding: gzip") && !packed.body.contains("<script>"), "{}", packed.head);
     for accept in ["*/*", "application/json", "text/plain"] {
         let home = get("/", accept);
         assert!(home.head.contains("application/json") && home.head.contains("vary: accept"), "{home:?}");

@@ -366,7 +366,7 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
         }
         assert_eq!(numbers, (0..served[&("http", "accepted")]).collect::<Vec<_>>(), "{kind}");
     }
-    assert_eq!(program.metric("metlog_turned_away_total{input=\"tcp\"}"), 700 - 64, "of one address");
+    assert_eq!(program.metric("metlog_turned_away_total{input=\"tcp\",reason=\"address\"}"), 700 - 64, "of one address");
     assert!(program.peak() <= 256 << 20, "{} bytes", program.peak());
     assert!(program.log().chars().all(|c| c == '\n' || !c.is_control()), "{}", program.log());
     let to = format!("http://{}", program.place("http"));

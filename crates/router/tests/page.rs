@@ -1,46 +1,25 @@
 //! The page that is linked into the router is the one its source makes, and small.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod node;
+mod program;
+mod stage;
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("page")
-}
+use program::{FILE, Program};
+use stage::eventually;
+use std::path::Path;
+use std::process::Command;
 
 fn page() -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/page.html")).expect("the page")
 }
 
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
-    assert!(output.status.success(), "{command:?}:\n{said}");
-    output
-}
-
 #[test]
 fn the_page_is_what_its_source_makes() {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
-    let _ = std::fs::remove_dir_all(&place);
-    std::fs::create_dir_all(&place).expect("a folder");
-    for name in [
-        "src",
-        "test",
-        "index.html",
-        "style.css",
-        "panels.css",
-        "build.mjs",
-        "package.json",
-        "package-lock.json",
-        "tsconfig.json",
-    ] {
-        run(Command::new("cp").arg("-r").arg(source().join(name)).arg(&place));
-    }
-    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&place));
-    run(Command::new("npx").args(["tsc", "--noEmit"]).current_dir(&place));
-    run(Command::new("npm").arg("test").current_dir(&place));
+    let place = node::page("page");
+    node::run(Command::new("npx").args(["tsc", "--noEmit"]).current_dir(&place));
+    node::run(Command::new("npm").arg("test").current_dir(&place));
     let built = place.join("page.html");
-    run(Command::new("node").arg("build.mjs").arg(&built).current_dir(&place));
+    node::run(Command::new("node").arg("build.mjs").arg(&built).current_dir(&place));
     let built = std::fs::read(built).expect("built");
     assert!(built == page(), "run `npm ci && npm run build` in crates/router/page and check page.html in");
 }
@@ -57,4 +36,23 @@ fn the_page_is_small_and_asks_nobody_else() {
     for asked in ["src=\"", "@import", "url(http", "href=\"http", "innerHTML", "eval(", "document.write"] {
         assert!(!text.contains(asked), "{asked}");
     }
+}
+
+/// What an empty page shows: here it is compiled, and sends. Those for a shell and Python are run by `browser/first.test.mjs`.
+#[test]
+fn the_first_message_from_rust_comes_in() -> Result<(), metlog::Error> {
+    let shown = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("page/src/first.ts")).expect("it");
+    let text = r#"[metlog]\\nlogger = hello\\nsender_class = http\\nsender_url = ${to}"#;
+    let [before, behind] = [r#"let _guard = metlog::from_text(""#, r#"", "metlog")?.guard(); metlog::info!("it works");"#];
+    assert!(shown.contains(&format!("{before}{text}${{ini}}{behind}")), "{shown}");
+
+    let router = Program::start(FILE);
+    let to = format!("http://{}/v1/messages", router.place("http"));
+    {
+        let _guard = metlog::from_text(&text.replace(r"\\n", "\n").replace("${to}", &to), "metlog")?.guard();
+        metlog::info!("it works");
+    }
+    eventually("it is in the file", || router.text("all.jsonl").contains("it works"));
+    router.stop();
+    Ok(())
 }

@@ -102,7 +102,7 @@ fn verdict(schema: &Value, text: &str) -> Option<String> {
 
 /// Every section that `metlog-router example` prints.
 fn examples() -> Vec<(String, String)> {
-    let all = sections().into_iter().filter(|(kind, _)| ["input", "filter", "endpoint"].contains(kind));
+    let all = sections().into_iter().filter(|(kind, _)| ["input", "filter", "endpoint", "fleet"].contains(kind));
     let all =
         all.flat_map(|(kind, examples)| examples.into_iter().map(move |(name, text)| (format!("{kind}.{name}"), text)));
     let all: Vec<_> = all.collect();

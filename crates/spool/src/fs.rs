@@ -10,6 +10,14 @@ use std::path::{Path, PathBuf};
 
 /// Where damaged bytes are kept.
 pub(crate) const QUARANTINE: &str = "quarantine";
+/// So often the disk is asked, at a start, before what it refuses is taken for damaged.
+const TRIES: usize = 3;
+
+/// Asks again what the disk refused. What a start cannot read is passed over, and cursors move past what is in it: a
+/// failure that is over the next moment must not cost messages.
+pub(crate) fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    (1..TRIES).find_map(|_| call().ok()).map_or_else(&mut call, Ok)
+}
 
 /// A directory. A name with one `/` in it stands for a file in a folder below, made when first needed.
 pub trait Fs: Send + Sync + 'static {

@@ -39,6 +39,14 @@ impl<F: Fs> Core<F> {
         self.desk.over();
     }
 
+    /// One round on the caller's thread; `tick`: and what is due with time.
+    #[cfg(feature = "simulation")]
+    pub fn keep_once(&self, tick: bool) {
+        let order = self.desk.next(Instant::now());
+        let outcome = self.round(&order, tick);
+        self.desk.served(&order, self.durable.load(Ordering::Acquire), outcome);
+    }
+
     fn round(&self, order: &Order, due: bool) -> Outcome {
         let Ask { data, state, room } = order.ask;
         let mut outcome = Outcome::default();
@@ -253,7 +261,7 @@ fn unneeded<F: Fs>(view: &View<F>, now: bool, options: &Options) -> u64 {
         let closed = at + 1 < view.segments.len() || (now && view.sealed);
         let kept = moment.saturating_sub(placed.last) < keep || placed.segment.first < view.unclaimed;
         let (end, marks) = view.end_of(at);
-        if !closed || (kept && !now) || !view.slots.holders(end, &marks).is_empty() {
+        if !closed || (kept && !now) || end > view.held || !view.slots.holders(end, &marks).is_empty() {
             break;
         }
         doomed = end;

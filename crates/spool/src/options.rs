@@ -22,6 +22,8 @@ pub struct Options {
     /// The first id of a spool that begins; 1. A number that grows with the time keeps ids from coming back when
     /// somebody deletes a spool and starts another, for whoever knows messages by their ids.
     pub first_id: u64,
+    /// Files with ids from here on stay until [`crate::Spool::hold`] says otherwise; `u64::MAX`: none do.
+    pub hold: u64,
 }
 
 impl Default for Options {
@@ -34,6 +36,7 @@ impl Default for Options {
             keep: Duration::ZERO,
             sync: Sync::Ack,
             first_id: 1,
+            hold: u64::MAX,
         }
     }
 }

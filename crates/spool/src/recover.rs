@@ -78,6 +78,7 @@ pub(crate) fn open<F: Fs>(fs: F, options: Options) -> Result<(Core<F>, Recovery)
     opening.sync();
     let recovery = opening.recovery;
     view.moved = true;
+    view.held = options.hold;
     let store = Store::new(&fs, &found);
     let core = Core::new(fs, options, store, view, 0);
     // The ids are reserved, and the spool is not clean any more, before anything is written.

@@ -1,6 +1,6 @@
 //! Looking through the journal's files, whatever state they are in.
 
-use crate::fs::{Fs, QUARANTINE};
+use crate::fs::{Fs, QUARANTINE, patiently};
 use crate::options::OpenError;
 use crate::recover::Recovery;
 use crate::segment::{Head, Header, MAX_HEADER, NoHeader, PerSlot, Step, Walk, id_in, slots_of, unpack};
@@ -149,7 +149,7 @@ pub(crate) fn find<F: Fs>(fs: &F, recovery: &mut Recovery) -> Result<Listing<F>,
     for name in names {
         let Some(id) = id_in(&name) else { continue };
         highest = highest.max(id);
-        let opened = fs.open(&name).and_then(|file| Ok((fs.size(&file)?, file)));
+        let opened = patiently(|| fs.open(&name).and_then(|file| Ok((fs.size(&file)?, file))));
         let (size, file) = match opened {
             Ok((size, file)) => (size, Arc::new(file)),
             Err(error) => {

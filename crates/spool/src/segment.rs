@@ -12,7 +12,7 @@
 //! All numbers are little-endian. A frame is what was appended at once. The salt is drawn for each file: bytes of a
 //! message, whoever has written it, never pass for a frame.
 
-use crate::fs::Fs;
+use crate::fs::{Fs, patiently};
 use metlog_message::Batch;
 use std::io;
 use std::sync::Arc;
@@ -480,7 +480,7 @@ fn read_some<F: Fs>(fs: &F, file: &F::File, at: u64, into: &mut [u8], stubborn: 
     }
     let size = into.len().min(NEAR);
     let into = into.get_mut(..size).unwrap_or_default();
-    match fs.read(file, at, into) {
+    match patiently(|| fs.read(file, at, into)) {
         Err(error) if error.kind() != io::ErrorKind::Interrupted => {
             into.fill(0);
             Ok(size)

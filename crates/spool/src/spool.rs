@@ -100,6 +100,24 @@ impl<F: Fs> Spool<F> {
         Ok((Arc::new(Spool { core, thread: Mutex::new(Some(thread)) }), recovery))
     }
 
+    /// Opens a spool without a thread of its own: nothing gets to the disk and nothing is deleted but by
+    /// [`Spool::attend`]. A simulation decides when that is, so that the same seed is the same life. Whatever waits for
+    /// room then waits for ever.
+    ///
+    /// # Errors
+    /// As of [`Spool::open`].
+    #[cfg(feature = "simulation")]
+    pub fn unattended(fs: F, options: Options) -> Result<(Arc<Self>, Recovery), OpenError> {
+        let (core, recovery) = recover::open(fs, options)?;
+        Ok((Arc::new(Spool { core: Arc::new(core), thread: Mutex::default() }), recovery))
+    }
+
+    /// What the thread would do now, of what it was asked; `tick`: and what it does once a second.
+    #[cfg(feature = "simulation")]
+    pub fn attend(&self, tick: bool) {
+        self.core.keep_once(tick);
+    }
+
     /// The number of an endpoint's cursor, which is made if there is none: a new one begins with the next message.
     ///
     /// # Errors

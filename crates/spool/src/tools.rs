@@ -196,7 +196,7 @@ pub fn extract<F: Fs>(fs: &F, out: &mut dyn Write, filter: &Filter, progress: Pr
 
 fn lines(out: &mut dyn Write, first: u64, batch: &Batch, filter: &Filter) -> io::Result<u64> {
     let mut written = 0;
-    for ((id, line), wants) in (first..).zip(batch.lines().iter()).zip(batch.wants()) {
+    for ((id, line), wants) in (first..).zip(batch.lines().iter()).zip(batch.wants()).take(batch.messages()) {
         if filter.ids.contains(&id) && filter.slot.is_none_or(|slot| wants & bit(slot) != 0) {
             out.write_all(line)?;
             out.write_all(b"\n")?;

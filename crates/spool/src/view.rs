@@ -102,6 +102,8 @@ pub(crate) struct View<F: Fs> {
     pub slots: Slots,
     /// Files before this id go only to make room: whose they were has been lost.
     pub unclaimed: u64,
+    /// Files with ids from here on stay: somebody else reads them, at the next start.
+    pub held: u64,
     /// A cursor has moved since the state was saved.
     pub moved: bool,
     /// Bytes of all files.
@@ -139,6 +141,7 @@ impl<F: Fs> View<F> {
             useless: Vec::new(),
             sealed: true,
             unclaimed: 0,
+            held: u64::MAX,
             slots: Slots::new(),
             moved: false,
             bytes: 0,

@@ -33,6 +33,28 @@ impl<F: Fs> Spool<F> {
         view.window.range(at..).map(|kept| kept.frame.clone()).take_while(fits).collect()
     }
 
+    /// Files with ids from here on stay, whoever is through with them; `u64::MAX`: none do. Nobody who holds for long has
+    /// a claim to room: a full spool stays full.
+    pub fn hold(&self, from: u64) {
+        self.core.view().held = from;
+    }
+
+    /// The id from which on the files hold at most so many bytes, or else what the newest one holds.
+    pub fn newest(&self, bytes: u64) -> u64 {
+        let view = self.core.view();
+        let mut left = bytes;
+        let mut from = view.end;
+        for placed in view.segments.iter().rev() {
+            let fits = left.checked_sub(placed.bytes);
+            if fits.is_none() && from < view.end {
+                break;
+            }
+            from = placed.segment.first;
+            left = fits.unwrap_or(0);
+        }
+        from
+    }
+
     /// Gives every frame in the files that has one of these ids and came at this time or later, in nanoseconds since 1970:
     /// its first id, when it came, and what is in it. What is damaged is passed over.
     ///

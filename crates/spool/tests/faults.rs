@@ -148,3 +148,30 @@ fn each_call_fails_once() {
 fn from_each_call_on_all_fail() {
     campaign(true);
 }
+
+#[test]
+fn one_call_that_fails_at_a_start_costs_no_message() {
+    let options = small();
+    let fs = Simulated::new();
+    let mut outside = Outside::default();
+    let spool = live(&fs, &options, &mut outside).unwrap();
+    let behind = outside.highest;
+    (0..40).for_each(|_| put(&spool, &mut outside, 3, true));
+    let left = crash(spool, &fs, 1);
+    let (mut started, mut refused) = (0, 0);
+    for call in 0..120 {
+        let fs = left.copy();
+        fs.fail(call, Fault::Io, false);
+        let Ok((spool, recovery)) = Spool::open(fs.clone(), options.clone()) else {
+            refused += 1;
+            continue;
+        };
+        let Ok(slot) = spool.slot("files", true) else { continue };
+        started += fs.injected(Fault::Io);
+        assert_eq!(recovery.damaged_messages, 0, "{call}: {recovery:?}");
+        let (found, _) = drain(&mut spool.reader(slot), slot);
+        let lost = outside.acknowledged.iter().filter(|(id, _)| *id >= behind).find(|message| !found.contains(message));
+        assert_eq!(lost, None, "{call}: {recovery:?}");
+    }
+    assert!(started > 10 && refused > 0, "{started} starts over a failing call, {refused} refused");
+}

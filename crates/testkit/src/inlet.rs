@@ -1,7 +1,7 @@
 //! The router's side of an input, for tests: keeps what came in, and can be told to be full or slow to sync.
 
 use metlog_message::{head, wire};
-use metlog_pipeline::{Durable, Full, Inlet, Intake, Reason, Receipt, Rejected};
+use metlog_pipeline::{Away, Durable, Full, Inlet, Intake, Reason, Receipt, Rejected};
 use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,8 @@ pub struct Seen {
     pub others: u64,
     /// Peers turned away, told with [`Inlet::turned_away`].
     pub turned_away: u64,
+    /// The same, by reason.
+    pub turned_away_for: BTreeMap<Away, u64>,
 }
 
 /// Something that was refused.
@@ -195,8 +197,10 @@ impl Intake for Way {
         self.recorder.state().seen.lost += count;
     }
 
-    fn turned_away(&mut self) {
-        self.recorder.state().seen.turned_away += 1;
+    fn turned_away(&mut self, why: Away) {
+        let seen = &mut self.recorder.state().seen;
+        seen.turned_away += 1;
+        *seen.turned_away_for.entry(why).or_default() += 1;
     }
 
     fn commit(&mut self) -> Result<Receipt, Full> {

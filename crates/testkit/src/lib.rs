@@ -1,5 +1,6 @@
 //! What metlog's tests share. Not published.
 //!
+//! - [`book`]: the book under `docs/`, taken apart
 //! - [`sample`]: messages that carry their number, and content that breaks careless code
 //! - [`mod@contract`]: the clauses every sender passes against its real receiving end
 //! - [`mod@drive`]: what the client does with a sender's answers
@@ -16,6 +17,8 @@
 //! - [`victorialogs`]: VictoriaLogs, played with what it loses behind its 200
 //! - [`eventually`]: waiting without sleeping too long
 
+pub mod authority;
+pub mod book;
 pub mod contract;
 pub mod drive;
 pub mod http;
@@ -31,6 +34,7 @@ pub mod smtp;
 pub mod stage;
 pub mod victorialogs;
 
+pub use authority::{Authority, Paper};
 pub use contract::{Arrived, Delivery, Peer};
 pub use drive::{Outcome, Policy, drive};
 pub use inlet::Recorder;

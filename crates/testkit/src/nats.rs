@@ -2,7 +2,7 @@
 
 use crate::eventually;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -95,6 +95,42 @@ impl Nats {
         let signal = if frozen { "-STOP" } else { "-CONT" };
         let told = Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", signal, &server]).status();
         assert!(told.is_ok_and(|status| status.success()), "told");
+    }
+
+    /// Publishes a message, and gives the answer: `$JS.API.CONSUMER.INFO.STREAM.CONSUMER` is a question, and a stream's
+    /// subject is answered when the message is stored. None if nobody answers.
+    pub fn ask(&self, subject: &str, payload: &[u8]) -> Option<String> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let mut server = BufReader::new(stream);
+        let mut said = format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true}}\r\nSUB _INBOX.ask 1\r\n\
+             PUB {subject} _INBOX.ask {}\r\n",
+            payload.len()
+        )
+        .into_bytes();
+        said.extend_from_slice(payload);
+        said.extend_from_slice(b"\r\n");
+        server.get_mut().write_all(&said).ok()?;
+        loop {
+            let mut line = String::new();
+            if server.read_line(&mut line).ok()? == 0 || line.starts_with("HMSG") || line.starts_with("-ERR") {
+                return None;
+            }
+            if line.starts_with("MSG") {
+                let mut answer = vec![0; line.split_whitespace().last()?.parse().ok()?];
+                server.read_exact(&mut answer).ok()?;
+                return String::from_utf8(answer).ok();
+            }
+        }
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn process(&self) -> u32 {
+        self.server.as_ref().expect("it runs").id()
     }
 
     /// Its port on loopback.

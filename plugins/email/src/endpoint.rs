@@ -1,12 +1,12 @@
 use crate::address::Mailbox;
 use crate::letter::Letter;
 use crate::session::{Credentials, Fate, Fault, Security, Server, Session};
-use crate::wire;
 use metlog_alerts::{Alerting, Carrier, Keys, Notice, Post};
 use metlog_message::Timestamp;
 use metlog_pipeline::{EndpointEntry, SendError, inventory};
 use metlog_settings::{Secret, Span};
-use rustls::pki_types::ServerName;
+use metlog_tls::Trust;
+use metlog_tls::rustls::pki_types::ServerName;
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,15 @@ metlog_alerts::with_keys! {
         /// Trusts the authorities in this PEM file besides the system's own.
         #[serde(default)]
         pub ca_file: Option<PathBuf>,
+        /// Trusts nobody but those in `ca_file`. `false` by default.
+        #[serde(default)]
+        pub only_ca_file: bool,
+        /// Shows this certificate (PEM, chain included) to a server that asks for one. Needs `client_key`.
+        #[serde(default)]
+        pub client_cert: Option<PathBuf>,
+        /// The private key of `client_cert` (PEM).
+        #[serde(default)]
+        pub client_key: Option<PathBuf>,
         /// Who we are to the server.
         #[serde(default)]
         pub username: Option<String>,
@@ -252,6 +261,7 @@ struct Plan {
 impl Plan {
     fn of(config: &Config) -> Result<Self, String> {
         let (port, name) = reach(config)?;
+        trust(config).check("")?;
         if config.to.is_empty() || config.to.len() > RECIPIENTS {
             return Err(format!("`to` names {} recipients; 1 to {RECIPIENTS} are possible", config.to.len()));
         }
@@ -314,6 +324,16 @@ fn reach(config: &Config) -> Result<(u16, Option<ServerName<'static>>), String> 
     Ok((port, name))
 }
 
+fn trust(config: &Config) -> Trust {
+    let Config { ca_file, only_ca_file, client_cert, client_key, .. } = config;
+    Trust {
+        ca_file: ca_file.clone(),
+        only_ca_file: *only_ca_file,
+        client_cert: client_cert.clone(),
+        client_key: client_key.clone(),
+    }
+}
+
 fn account(config: &Config) -> Result<Option<Account>, String> {
     let password = match (&config.password, &config.password_file) {
         (Some(_), Some(_)) => {
@@ -345,8 +365,8 @@ impl Mailer {
             account.credentials()?;
         }
         let security = match (config.tls, name) {
-            (Tls::StartTls, Some(name)) => Security::StartTls(wire::encryption(config.ca_file.as_deref())?, name),
-            (Tls::Tls, Some(name)) => Security::Tls(wire::encryption(config.ca_file.as_deref())?, name),
+            (Tls::StartTls, Some(name)) => Security::StartTls(trust(config).open("", &[])?, name),
+            (Tls::Tls, Some(name)) => Security::Tls(trust(config).open("", &[])?, name),
             _ => Security::None { only_here: !config.dangerously_unencrypted },
         };
         let server = Server { host: config.server.trim().to_owned(), port, security, hello: config.hello.clone() };
@@ -374,6 +394,10 @@ impl Carrier for Mailer {
 
     fn check(config: &Config) -> Result<(), String> {
         Plan::of(config).map(drop)
+    }
+
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        if config.tls == Tls::None { Ok(Vec::new()) } else { trust(config).examine("") }
     }
 
     fn open(config: Config) -> Result<Self, String> {

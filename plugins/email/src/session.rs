@@ -7,10 +7,9 @@ use crate::letter::base64;
 use crate::wire::Wire;
 use metlog_alerts::text;
 use metlog_settings::Secret;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use metlog_tls::Trusted;
+use metlog_tls::rustls::pki_types::ServerName;
 use std::io::{ErrorKind, Read, Write};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// A line of a reply, and all of it: more is no mail server.
@@ -42,9 +41,9 @@ pub struct Server {
 /// How a connection is protected.
 pub enum Security {
     /// By `STARTTLS`, or not at all: then nothing is sent.
-    StartTls(Arc<ClientConfig>, ServerName<'static>),
+    StartTls(Trusted, ServerName<'static>),
     /// From the first byte.
-    Tls(Arc<ClientConfig>, ServerName<'static>),
+    Tls(Trusted, ServerName<'static>),
     /// Not.
     None {
         /// Only to this machine.
@@ -162,10 +161,11 @@ impl<'a> Session<'a> {
         let _ = self.write("QUIT\r\n");
     }
 
-    fn secured(self, config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Result<Self, Fault> {
+    fn secured(self, trusted: &Trusted, name: &ServerName<'static>) -> Result<Self, Fault> {
         let Session { server, wire, secrets, .. } = self;
-        let wire = wire.secure(config, name).map_err(|error| {
-            Fault::Later(format!("mail server {}:{}: TLS handshake failed: {error}", server.host, server.port))
+        let wire = wire.secure(trusted, name).map_err(|error| {
+            let why = trusted.explain(&error).unwrap_or_else(|| error.to_string());
+            Fault::Later(format!("mail server {}:{}: TLS handshake failed: {why}", server.host, server.port))
         })?;
         // Nothing said before counts any more.
         Ok(Session { server, wire, ahead: Vec::new(), offers: Vec::new(), secrets })
@@ -256,6 +256,10 @@ impl<'a> Session<'a> {
     }
 
     fn broke(&self, error: &std::io::Error) -> Fault {
+        // A server may look at our certificate when we think that it has done so.
+        if let Some(why) = metlog_tls::explain(error, "") {
+            return self.later(&format!("TLS: {why}"));
+        }
         match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => self.later("no answer in time"),
             ErrorKind::UnexpectedEof => self.later("the connection ended amid the session"),

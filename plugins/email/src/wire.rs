@@ -1,12 +1,11 @@
 //! A connection with one deadline for everything, however slowly the other side speaks, and its encryption.
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto};
+use metlog_tls::Trusted;
+use metlog_tls::rustls::pki_types::ServerName;
+use metlog_tls::rustls::{ClientConnection, StreamOwned};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// A socket on which nothing lasts beyond a moment.
@@ -88,9 +87,9 @@ impl Wire {
     }
 
     /// Encrypts it from here on.
-    pub fn secure(self, config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Result<Self> {
+    pub fn secure(self, trusted: &Trusted, name: &ServerName<'static>) -> Result<Self> {
         let Way::Plain(timed) = self.0 else { return Err(Error::other("it is encrypted already")) };
-        let connection = ClientConnection::new(config.clone(), name.clone()).map_err(Error::other)?;
+        let connection = ClientConnection::new(trusted.config(), name.clone()).map_err(Error::other)?;
         let mut stream = StreamOwned::new(connection, timed);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -140,32 +139,4 @@ fn look_up(host: &str, port: u16, by: Instant) -> std::result::Result<Vec<Socket
         Ok(found) => found.map_err(|error| format!("the name cannot be looked up: {error}")),
         Err(_) => Err("the name was not looked up in time".into()),
     }
-}
-
-/// Trusts the system's authorities and those in a file. There is no way not to verify.
-pub fn encryption(ca_file: Option<&Path>) -> std::result::Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    // A system's store nearly always holds a certificate or two that nobody can parse; they trust nothing.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let wrong =
-            |error: &dyn std::fmt::Display| format!("`ca_file` {}: {error}; it needs a PEM file", path.display());
-        let before = roots.len();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-        }
-        if roots.len() == before {
-            return Err(wrong(&"it holds no certificate"));
-        }
-    }
-    if roots.is_empty() {
-        let what = "this system has no certificate authorities to trust";
-        return Err(format!("{what}; install its ca-certificates package, or name the one you need in `ca_file`"));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }

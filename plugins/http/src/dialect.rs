@@ -4,13 +4,14 @@ use metlog_http::axum::Router;
 use metlog_http::axum::body::Body;
 use metlog_http::axum::extract::State;
 use metlog_http::axum::http::header::CONTENT_TYPE;
-use metlog_http::axum::http::{HeaderMap, Request, Response, StatusCode};
+use metlog_http::axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use metlog_http::axum::response::IntoResponse;
 use metlog_http::axum::routing::post;
 use metlog_http::server::{Piece, json, pieces, quote};
-use metlog_http::{Dialect, DialectEntry, Door, Refused};
+use metlog_http::{Dialect, DialectEntry, Door, Refused, forward};
 use metlog_message::wire;
 use metlog_pipeline::registry::Configured;
-use metlog_pipeline::{Inlet, Reason, Receipt, inventory};
+use metlog_pipeline::{Forwarded, Inlet, Looping, Reason, Receipt, inventory};
 use serde::Deserialize;
 
 /// Rejected messages that an answer names: as many as our own sender puts into one request, so that it never takes one
@@ -41,9 +42,66 @@ async fn write(State(door): State<Door>, request: Request<Body>) -> Result<Respo
             "a form with parts is no message; send the JSON itself, as Content-Type: application/json",
         ));
     }
+    let told = Told::by(&request, &door)?;
     let content = door.content(request).await?;
-    let (receipt, ()) = door.take(content, push).await?;
-    Ok(answer(&receipt))
+    let Some(told) = told else {
+        let (receipt, ()) = door.take(content, push).await?;
+        return Ok(answer(&receipt, false));
+    };
+    let (receipt, pushed) = door.take(content, move |body, inlet| told.push(body, inlet)).await?;
+    Ok(pushed.err().unwrap_or_else(|| answer(&receipt, true)))
+}
+
+/// What another router tells of the messages that it forwards.
+struct Told {
+    key: String,
+    from: String,
+    ids: String,
+    passed: String,
+}
+
+impl Told {
+    fn by(request: &Request<Body>, door: &Door) -> Result<Option<Told>, Refused> {
+        let headers = request.headers();
+        if !headers.contains_key(forward::FROM) {
+            return Ok(None);
+        }
+        let header = |name: &str, is: fn(&str) -> bool| {
+            let mut all = headers.get_all(name).iter();
+            let one = all.next().filter(|_| all.next().is_none()).and_then(|value| value.to_str().ok());
+            let right = one.filter(|text| is(text)).map(str::to_owned);
+            right.ok_or_else(|| mistaken(format!("header `{name}` is missing, there twice, or not what routers write")))
+        };
+        Ok(Some(Told {
+            from: header(forward::FROM, forward::is_from)?,
+            ids: header(forward::IDS, |text| text.len() <= forward::LONGEST)?,
+            passed: header(forward::PASSED, forward::is_passed)?,
+            key: door.key(request),
+        }))
+    }
+
+    /// Each line is a message. Either all are pushed or, with the answer to give, none.
+    fn push(self, body: &[u8], inlet: &mut Inlet) -> Result<(), Response<Body>> {
+        let text = body.strip_suffix(b"\n").unwrap_or(body);
+        let lines = || text.split(|byte| *byte == b'\n');
+        let ids = forward::read_ids(&self.ids, lines().count()).map_err(|why| mistaken(why).into_response())?;
+        let Told { key, from, passed, .. } = self;
+        inlet.forwarded(Forwarded { key, from, ids, passed }).map_err(|looping| loops(&looping))?;
+        lines().for_each(|line| inlet.push(line));
+        Ok(())
+    }
+}
+
+fn mistaken(why: String) -> Refused {
+    Refused::new(StatusCode::PRECONDITION_FAILED, why)
+}
+
+fn loops(looping: &Looping) -> Response<Body> {
+    let mut response = Refused::new(StatusCode::CONFLICT, looping.why.clone()).into_response();
+    if let Some(Ok(here)) = looping.here.as_deref().map(HeaderValue::from_str) {
+        response.headers_mut().insert(forward::LOOP, here);
+    }
+    response
 }
 
 fn push(body: &[u8], inlet: &mut Inlet) {
@@ -61,7 +119,9 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// Duplicates count as accepted: their sender wants to hear that they are safe.
-fn answer(receipt: &Receipt) -> Response<Body> {
+///
+/// A router that forwards asks about each message, so to it `always` 200 is said.
+fn answer(receipt: &Receipt, always: bool) -> Response<Body> {
     let Receipt { accepted, duplicates, rejected } = receipt;
     let mut body = Vec::with_capacity(64);
     body.extend_from_slice(b"{\"accepted\":");
@@ -84,7 +144,7 @@ fn answer(receipt: &Receipt) -> Response<Body> {
         wire::write_u64(&mut body, (rejected.len() - NAMED) as u64);
     }
     body.push(b'}');
-    let nothing = accepted + duplicates == 0 && !rejected.is_empty();
+    let nothing = accepted + duplicates == 0 && !rejected.is_empty() && !always;
     json(if nothing { StatusCode::BAD_REQUEST } else { StatusCode::OK }, body)
 }
 

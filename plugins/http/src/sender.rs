@@ -1,7 +1,7 @@
 use metlog_http::{
-    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Reply, Taken,
+    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Taken,
 };
-use metlog_message::{Lines, Value, wire};
+use metlog_message::Lines;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};
 use metlog_settings::{Secret, Size, Span};
@@ -65,32 +65,9 @@ impl Sender for HttpSender {
                 body.push(b'\n');
             }
             let reply = client.post(Post { content_type: "application/x-ndjson", body, compress: *compress })?;
-            Ok(taken(&reply, lines.len()))
+            Ok(Taken::by_router(&reply, lines.len()))
         })
     }
-}
-
-/// The router's answer, `{"accepted":n,"rejected":[{"index":i,"error":"…"}]}`. Whatever else answers 2xx in words of
-/// its own has taken everything.
-fn taken(reply: &Reply, sent: usize) -> Taken {
-    let answer = wire::read_value(&reply.body).ok();
-    let part = |name: &str| answer.as_ref().and_then(|answer| answer.as_map()?.get(name));
-    let count = |value: &Value| value.as_i64().and_then(|count| usize::try_from(count).ok());
-    let rejected: Vec<Rejected> = part("rejected")
-        .and_then(Value::as_list)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|one| {
-            let one = one.as_map()?;
-            let why = one.get("error").map(|why| why.to_text().into_owned()).unwrap_or_default();
-            Some(Rejected { at: one.get("index").and_then(count)?, why })
-        })
-        .collect();
-    let note = part("accepted")
-        .and_then(count)
-        .filter(|accepted| accepted.saturating_add(rejected.len()) < sent)
-        .map(|accepted| format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len()));
-    Taken { rejected, note }
 }
 
 /// Where to, and who we are.
@@ -108,6 +85,10 @@ impl Configured for HttpSender {
     fn check(config: &Config) -> Result<(), String> {
         config.connection.check()?;
         plan(config).map(drop)
+    }
+
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.connection.examine()
     }
 
     fn open(config: Config) -> Result<Self, String> {

@@ -165,6 +165,10 @@ impl Configured for LogCollectorSender {
         plan(config, &Environment::process()).map(drop)
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.connection.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         Self::open_with(config, &Environment::process())
     }

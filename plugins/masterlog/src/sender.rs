@@ -173,6 +173,10 @@ impl Configured for MasterLogSender {
         Plan::of(config, &Environment::process()).map(drop)
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.connection.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         Self::open_with(config, &Environment::process())
     }

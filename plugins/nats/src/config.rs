@@ -2,6 +2,7 @@
 
 use async_nats::ServerAddr;
 use metlog_settings::Secret;
+use metlog_tls::Trust;
 use serde::Deserialize;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -40,10 +41,23 @@ pub struct Tls {
     pub required: bool,
     /// PEM file of authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// Trusts nobody but those in `ca_file`.
+    pub only_ca_file: bool,
     /// PEM file with our certificate, for a server that asks for one.
     pub client_cert: Option<PathBuf>,
     /// PEM file with the key of `client_cert`.
     pub client_key: Option<PathBuf>,
+}
+
+/// What stands before the names of settings in error texts.
+pub(crate) const PLACE: &str = "tls.";
+
+impl Tls {
+    /// Whom it trusts, and what it shows.
+    pub(crate) fn trust(&self) -> Trust {
+        let Tls { required: _, ca_file, only_ca_file, client_cert, client_key } = self.clone();
+        Trust { ca_file, only_ca_file, client_cert, client_key }
+    }
 }
 
 pub(crate) fn default_urls() -> Vec<String> {
@@ -79,9 +93,7 @@ impl Servers {
             return Err("`timeout` is shorter than 100ms; 10s is usual".into());
         }
         login.check()?;
-        if tls.client_cert.is_some() != tls.client_key.is_some() {
-            return Err("`tls`: `client_cert` and `client_key` go together; one of them is missing".into());
-        }
+        tls.trust().check(PLACE)?;
         let urls = urls.iter().map(|url| address(url)).collect::<Result<_, _>>()?;
         Ok(Servers { urls, login: login.clone(), tls: tls.clone(), timeout })
     }
@@ -89,6 +101,11 @@ impl Servers {
     /// The servers, as people write them.
     pub fn place(&self) -> String {
         self.urls.iter().map(|url| url.as_url_str().trim_end_matches('/')).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Reads the certificate files, if there is to be TLS, and says what will soon be wrong with them.
+    pub fn examine(&self) -> Result<Vec<String>, String> {
+        if self.must_encrypt() { self.tls.trust().examine(PLACE) } else { Ok(Vec::new()) }
     }
 
     /// Whether a connection without TLS is no connection.

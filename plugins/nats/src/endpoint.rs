@@ -1,3 +1,4 @@
+use crate::config::Servers;
 use crate::publisher::Publisher;
 use crate::sender::{PACING, SenderConfig};
 use metlog_pipeline::registry::Configured;
@@ -27,6 +28,10 @@ impl Configured for NatsEndpoint {
 
     fn check(config: &SenderConfig) -> Result<(), String> {
         config.plan().map(drop)
+    }
+
+    fn examine(config: &SenderConfig) -> Result<Vec<String>, String> {
+        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
     }
 
     fn open(config: SenderConfig) -> Result<Self, String> {

@@ -1,6 +1,7 @@
 use crate::config::{Login, Servers, Tls, default_urls};
 use crate::consumer::{self, Wanted};
 use crate::link::{Fault, Link};
+use crate::number::Numbers;
 use crate::pull::Pull;
 use crate::stream::{self, StreamConfig};
 use async_nats::{Client, Message, Subject};
@@ -58,6 +59,10 @@ pub struct InputConfig {
     /// 20000 by default.
     #[serde(default = "max_ack_pending")]
     pub max_ack_pending: usize,
+    /// Messages without `metlog_client` and `metlog_seq` get the stream's name and their place in it, and those without a
+    /// timestamp the stream's, so that a store knows them when they come again. `true` by default.
+    #[serde(default = "number")]
+    pub number: bool,
     /// For connecting and for each answer. `10s` by default.
     #[serde(default = "timeout")]
     pub timeout: Span,
@@ -77,6 +82,10 @@ fn ack_wait() -> Span {
 
 fn max_ack_pending() -> usize {
     20_000
+}
+
+fn number() -> bool {
+    true
 }
 
 fn timeout() -> Span {
@@ -111,6 +120,10 @@ impl Configured for NatsInput {
         Ok(())
     }
 
+    fn examine(config: &InputConfig) -> Result<Vec<String>, String> {
+        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
+    }
+
     /// Connects only when it runs: a router starts and takes from its other inputs while NATS is away.
     fn open(config: InputConfig) -> Result<Self, String> {
         Self::check(&config)?;
@@ -137,7 +150,8 @@ impl Input for NatsInput {
 }
 
 impl NatsInput {
-    async fn open_session(&self, inlet: Inlet) -> Result<Session, Fault> {
+    async fn open_session(&self, mut inlet: Inlet) -> Result<Session, Fault> {
+        inlet.takes_a_part();
         let config = &self.config;
         let link = Link::open(&self.servers).await?;
         let stream = stream::ensure(&link, &config.stream).await?;
@@ -149,9 +163,11 @@ impl NatsInput {
         };
         consumer::ensure(&link, &stream, &wanted).await?;
         let pull = Pull::open(&link, &config.stream.name, &config.consumer, config.batch).await?;
+        let numbers = config.number.then(|| Numbers::of(stream.cached_info()));
         let reminder = config.ack_wait.duration() / 3;
         let courier = Courier { client: link.client.clone(), most: config.batch * AHEAD };
-        Ok(Session { link, pull, inlet, courier, held: Vec::new(), retry: None, waiting: VecDeque::new(), reminder })
+        let (held, waiting) = (Vec::new(), VecDeque::new());
+        Ok(Session { link, pull, inlet, numbers, courier, held, retry: None, waiting, reminder })
     }
 }
 
@@ -160,6 +176,7 @@ struct Session {
     link: Link,
     pull: Pull,
     inlet: Inlet,
+    numbers: Option<Numbers>,
     courier: Courier,
     /// Reply subjects of what was pushed and not committed: there was no room.
     held: Vec<Subject>,
@@ -206,7 +223,8 @@ impl Session {
                 }
                 _ = reminders.tick() => self.remind().await,
                 () = sleep_until(self.retry), if self.retry.is_some() => self.commit(),
-                came = self.pull.next(&self.link), if room => match came {
+                // What was asked for is taken also when there is no room: unread, it would come again.
+                came = self.pull.next(&self.link, room) => match came {
                     Ok(messages) => self.take(messages),
                     Err(fault) => break Some(fault),
                 },
@@ -228,7 +246,10 @@ impl Session {
         for message in messages {
             match message.reply {
                 Some(reply) if reply.starts_with(ACK) => {
-                    self.inlet.push(&message.payload);
+                    let most = self.inlet.message_limit();
+                    let numbered =
+                        self.numbers.as_mut().map(|numbers| numbers.complete(&message.payload, &reply, most));
+                    self.inlet.push(numbered.unwrap_or(&message.payload));
                     self.held.push(reply);
                 }
                 _ => {

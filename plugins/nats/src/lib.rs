@@ -9,16 +9,19 @@
 //! - `publisher`: the thread and the runtime a connection lives on, behind a plain blocking call
 //! - `sender`, `endpoint`: publishing, for a client and for a router
 //! - `consumer`: the durable consumer that routers share, made or verified
+//! - `beacon`: how the routers of a fleet hear of each other, without a stream
+//! - `number`: a running number for messages that bring none
 //! - `pull`, `input`: asking for messages, and acknowledging once the spool is safe
 //!
 //! async-nats would reconnect by itself, for ever and unseen, while what was under way waits for its time-out. Here a
 //! lost connection is noticed at once, what was unconfirmed is tried again by whoever supervises, and running numbers
 //! keep it from being stored twice.
 
+#[cfg(feature = "beacon")]
+mod beacon;
 mod config;
 mod link;
 mod stream;
-mod tls;
 
 #[cfg(feature = "sender")]
 mod publisher;
@@ -35,8 +38,12 @@ mod consumer;
 #[cfg(feature = "input")]
 mod input;
 #[cfg(feature = "input")]
+mod number;
+#[cfg(feature = "input")]
 mod pull;
 
+#[cfg(feature = "beacon")]
+pub use beacon::{BeaconConfig, NatsBeacon};
 pub use config::{Login, Tls};
 #[cfg(feature = "endpoint")]
 pub use endpoint::NatsEndpoint;

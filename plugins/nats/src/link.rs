@@ -1,9 +1,8 @@
 //! One connection, and what its errors mean.
 
-use crate::config::{Proof, Servers};
-use crate::tls;
+use crate::config::{PLACE, Proof, Servers};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerError, rustls};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub(crate) enum Fault {
     Barred(String),
 }
 
-#[cfg(feature = "input")]
+#[cfg(any(feature = "beacon", feature = "input"))]
 impl Fault {
     /// The words for people.
     pub fn why(self) -> String {
@@ -40,6 +39,8 @@ struct Health {
     lost: bool,
     /// The server forbade something, and answers nothing else to whoever asked for it.
     forbidden: Option<String>,
+    /// Messages, or more, that were thrown away because nobody took them in time.
+    missed: u64,
 }
 
 /// A connection.
@@ -52,9 +53,19 @@ pub(crate) struct Link {
 impl Link {
     /// Connects to one of the servers.
     pub async fn open(servers: &Servers) -> Result<Link, Fault> {
+        Self::open_with(servers, options(servers)?).await
+    }
+
+    /// The same, for messages that are worth nothing later: no more than so many wait to be taken.
+    #[cfg(feature = "beacon")]
+    pub async fn open_for_latest(servers: &Servers, most: usize) -> Result<Link, Fault> {
+        Self::open_with(servers, options(servers)?.subscription_capacity(most)).await
+    }
+
+    async fn open_with(servers: &Servers, options: ConnectOptions) -> Result<Link, Fault> {
         let (tell, health) = watch::channel(Health::default());
         let tell = Arc::new(tell);
-        let options = options(servers)?.event_callback(move |event| {
+        let options = options.event_callback(move |event| {
             note(&tell, event);
             async {}
         });
@@ -69,6 +80,12 @@ impl Link {
     /// JetStream's interface there.
     pub fn jetstream(&self) -> jetstream::Context {
         jetstream::ContextBuilder::new().timeout(self.timeout).build(self.client.clone())
+    }
+
+    /// How often messages were thrown away so far because nobody took them in time.
+    #[cfg(feature = "beacon")]
+    pub fn missed(&self) -> u64 {
+        self.health.borrow().missed
     }
 
     /// Ends when the connection is no good any more, with the reason.
@@ -101,6 +118,7 @@ fn note(tell: &watch::Sender<Health>, event: Event) {
         {
             tell.send_modify(|health| health.forbidden = Some(words.chars().take(WORDS).collect()));
         }
+        Event::SlowConsumer(_) => tell.send_modify(|health| health.missed += 1),
         // Whatever else is serious ends the connection as well.
         _ => {}
     }
@@ -118,7 +136,9 @@ fn options(servers: &Servers) -> Result<ConnectOptions, Fault> {
     if servers.must_encrypt() {
         options = options.require_tls(true);
     }
-    options = options.tls_client_config(tls::client(&servers.tls).map_err(Fault::Barred)?);
+    // Read anew for each connection.
+    let trusted = servers.tls.trust().open(PLACE, &[]).map_err(Fault::Barred)?;
+    options = options.tls_client_config((*trusted.config()).clone());
     match servers.login.proof().map_err(Fault::Barred)? {
         Proof::Nothing => Ok(options),
         Proof::Password(user, password) => Ok(options.user_and_password(user, password)),
@@ -134,16 +154,17 @@ fn options(servers: &Servers) -> Result<ConnectOptions, Fault> {
 fn unconnected(servers: &Servers, error: &ConnectError) -> Fault {
     let place = servers.place();
     let mut why = error.kind().to_string();
-    let mut untrusted = false;
+    let untrusted = metlog_tls::explain(error, PLACE);
     let mut cause = error.source();
     while let Some(inner) = cause {
         let words: String = inner.to_string().chars().take(WORDS).collect();
         if !why.contains(&words) {
             why = format!("{why}: {words}");
         }
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(|inner| inner.get_ref());
-        untrusted |= inner.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>());
         cause = inner.source();
+    }
+    if let Some(why) = untrusted {
+        return Fault::Barred(format!("{place}: {why}; see `tls`"));
     }
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation => {
@@ -151,9 +172,6 @@ fn unconnected(servers: &Servers, error: &ConnectError) -> Fault {
         }
         ConnectErrorKind::Authentication => Fault::Barred(format!("{place}: {why}; `login.nkey` is no seed of a user")),
         ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => Fault::Barred(format!("{place}: {why}; see `tls`")),
-        _ if untrusted => {
-            Fault::Barred(format!("{place}: {why}; see `tls`, and name the server's authority in `tls.ca_file`"))
-        }
         _ => Fault::Away(format!("cannot connect to {place}: {why}")),
     }
 }

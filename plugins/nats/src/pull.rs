@@ -5,6 +5,7 @@ use crate::link::{Fault, Link};
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +14,9 @@ const EXPIRES: Duration = Duration::from_secs(10);
 
 /// So often the server says that it has nothing; after two such times without a word something is wrong.
 const HEARTBEAT: Duration = Duration::from_secs(4);
+
+/// Requests at the server at once.
+const AT_ONCE: usize = 2;
 
 /// Bytes of one batch, if no single message can be larger than half of it.
 const BYTES: usize = 8 * 1024 * 1024;
@@ -28,9 +32,11 @@ pub(crate) struct Pull {
     api: String,
     request: Bytes,
     batch: usize,
-    /// Number of the request, and how many of its messages may still come.
+    /// Number of the last request.
     number: u64,
-    left: usize,
+    /// Requests the server has not done with, and how many messages of each may still come. The server does them one
+    /// after the other, and says nothing of one it has done all of.
+    open: VecDeque<(u64, usize)>,
     heard: Instant,
 }
 
@@ -51,22 +57,24 @@ impl Pull {
             request: request.into(),
             batch,
             number: 0,
-            left: 0,
+            open: VecDeque::new(),
             heard: Instant::now(),
         })
     }
 
-    /// What is there, once something is. May be dropped at any time without losing anything.
-    pub async fn next(&mut self, link: &Link) -> Result<Vec<Message>, Fault> {
+    /// What is there, once something is; with `more`, also what is still to be asked for. May be dropped at any time
+    /// without losing anything.
+    pub async fn next(&mut self, link: &Link, more: bool) -> Result<Vec<Message>, Fault> {
         loop {
-            if self.left == 0 {
+            // The next one is there before the last is done, so that the server need not wait for us.
+            while more && self.open.iter().map(|(_, left)| left).sum::<usize>() <= self.batch * (AT_ONCE - 1) {
                 self.ask().await?;
             }
             let came = tokio::select! {
                 biased;
                 came = self.messages.next() => came,
                 fault = link.broken() => return Err(fault),
-                () = tokio::time::sleep_until(self.heard + HEARTBEAT * 2) => {
+                () = tokio::time::sleep_until(self.heard + HEARTBEAT * 2), if !self.open.is_empty() => {
                     return Err(Fault::Away("the NATS server has gone silent".to_owned()));
                 }
             };
@@ -94,7 +102,7 @@ impl Pull {
         let asked = self.client.publish_with_reply(self.api.clone(), reply, self.request.clone()).await;
         asked.map_err(|error| Fault::Away(format!("cannot ask NATS for messages: {error}")))?;
         self.number += 1;
-        self.left = self.batch;
+        self.open.push_back((self.number, self.batch));
         self.heard = Instant::now();
         Ok(())
     }
@@ -102,18 +110,24 @@ impl Pull {
     /// A message, or what the server says of a request.
     fn sort(&mut self, message: Message, taken: &mut Vec<Message>) -> Result<(), Fault> {
         let Some(status) = message.status else {
-            self.left = self.left.saturating_sub(1);
+            if let Some((_, left)) = self.open.front_mut() {
+                *left -= 1;
+                if *left == 0 {
+                    self.open.pop_front();
+                }
+            }
             taken.push(message);
             return Ok(());
         };
         let number = message.subject.rsplit('.').next().and_then(|number| number.parse::<u64>().ok());
+        let at = self.open.iter().position(|(open, _)| Some(*open) == number);
         let words = message.description.as_deref().unwrap_or_default();
         match status {
             StatusCode::IDLE_HEARTBEAT => {}
-            // Of a request before this one.
-            _ if number != Some(self.number) => {}
-            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => self.left = 0,
-            _ if words.contains("MaxBytes") && self.left < self.batch => self.left = 0,
+            // Of a request that we take for done.
+            _ if at.is_none() => {}
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => self.done(at),
+            _ if words.contains("MaxBytes") && self.open.iter().any(|(_, left)| *left < self.batch) => self.done(at),
             StatusCode::NO_RESPONDERS => {
                 return Err(Fault::Away("the consumer or its stream is gone from NATS".to_owned()));
             }
@@ -121,6 +135,12 @@ impl Pull {
             _ => return Err(Fault::Away(format!("NATS gives no messages: {status} {words}"))),
         }
         Ok(())
+    }
+
+    fn done(&mut self, at: Option<usize>) {
+        if let Some(at) = at {
+            self.open.remove(at);
+        }
     }
 
     /// Stops asking, and gives what was on its way.

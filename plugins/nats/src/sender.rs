@@ -99,6 +99,10 @@ impl Configured for NatsSender {
         config.plan().map(drop)
     }
 
+    fn examine(config: &SenderConfig) -> Result<Vec<String>, String> {
+        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
+    }
+
     fn open(config: SenderConfig) -> Result<Self, String> {
         Publisher::start(config.plan()?).map(NatsSender)
     }

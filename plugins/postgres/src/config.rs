@@ -1,11 +1,10 @@
-use crate::tls;
 use metlog_settings::{Secret, Span};
+use metlog_tls::{Trust, Trusted};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode as Wire};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The longest of what is hung behind a table's name, such as `_p2026_11` or `_position`, fits beside it into the 63
 /// bytes of a name.
@@ -29,6 +28,9 @@ pub struct Config {
     pub sslmode: Option<SslMode>,
     /// PEM file of authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// Trusts nobody but those in `ca_file`.
+    #[serde(default)]
+    pub only_ca_file: bool,
     /// PEM file with our certificate, for a server that asks for one.
     pub client_cert: Option<PathBuf>,
     /// PEM file with the key of `client_cert`.
@@ -101,7 +103,7 @@ pub struct Target {
     pub server: tokio_postgres::Config,
     pub password_file: Option<PathBuf>,
     /// None: not encrypted.
-    pub tls: Option<MakeRustlsConnect>,
+    pub tls: Option<Trusted>,
     pub table: Table,
     pub max_age: Option<Duration>,
     pub readers: usize,
@@ -189,9 +191,7 @@ impl Config {
         };
         let usual = if is_near(&server) { SslMode::Disable } else { SslMode::VerifyFull };
         server.ssl_mode(self.sslmode.or(asked).unwrap_or(usual).wire());
-        if self.client_cert.is_some() != self.client_key.is_some() {
-            return Err("`client_cert` and `client_key` go together; one of them is missing".into());
-        }
+        self.trust().check("")?;
         if self.readers == 0 || self.readers > 64 {
             return Err(format!("`readers` is {}; 1 to 64 are possible, 4 is usual", self.readers));
         }
@@ -212,15 +212,25 @@ impl Config {
         self.server().map(drop)
     }
 
+    /// Reads the certificate files, if there is to be TLS, and says what will soon be wrong with them.
+    pub fn examine(&self) -> Result<Vec<String>, String> {
+        match self.server()?.0.get_ssl_mode() {
+            Wire::Disable => Ok(Vec::new()),
+            _ => self.trust().examine(""),
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        let Config { ca_file, only_ca_file, client_cert, client_key, .. } = self.clone();
+        Trust { ca_file, only_ca_file, client_cert, client_key }
+    }
+
     /// The server and the table, with certificates read.
     pub fn target(self) -> Result<Target, String> {
         let (server, table) = self.server()?;
         let tls = match server.get_ssl_mode() {
             Wire::Disable => None,
-            _ => Some(tls::connector(
-                self.ca_file.as_deref(),
-                self.client_cert.as_deref().zip(self.client_key.as_deref()),
-            )?),
+            _ => Some(self.trust().open("", &[])?),
         };
         Ok(Target {
             server,
@@ -267,6 +277,7 @@ mod tests {
             password_file: None,
             sslmode: None,
             ca_file: None,
+            only_ca_file: false,
             client_cert: None,
             client_key: None,
             table: table(),

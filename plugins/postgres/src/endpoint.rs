@@ -2,6 +2,7 @@ use crate::care::{self, Care};
 use crate::config::{Config, Target};
 use crate::link::{Fault, Link};
 use crate::months::{self, Month, Window};
+use crate::positions::Positions;
 use crate::rows::{Columns, INSERT, TYPES};
 use metlog_message::Timestamp;
 use metlog_pipeline::registry::Configured;
@@ -31,6 +32,8 @@ pub struct PostgresEndpoint {
     care: Care,
     /// Until then new months' messages go to the default partition.
     no_months_before: Option<Instant>,
+    /// Those of the last message.
+    positions: Option<Positions>,
 }
 
 /// A connection that is ready to write.
@@ -66,8 +69,31 @@ impl PostgresEndpoint {
     fn writer(&mut self) -> Result<&mut Writer, Fault> {
         if self.writer.is_none() {
             self.writer = Some(Writer::open(&self.target)?);
+            // It may be another table by now.
+            self.positions = None;
         }
         self.writer.as_mut().ok_or_else(|| Fault::Away("the connection is closed".into()))
+    }
+
+    /// The position of a message.
+    fn position(&mut self, spool: u64, id: u64) -> Result<i64, Fault> {
+        loop {
+            if let Some(position) = self.positions.and_then(|positions| positions.of(spool, id)) {
+                return Ok(position);
+            }
+            let Target { table, timeout, .. } = self.target.clone();
+            let writer = self.writer()?;
+            let proven = writer.proven;
+            match Positions::find(&writer.link, &table, spool, id, Instant::now() + timeout) {
+                Ok(positions) => self.positions = Some(positions),
+                // Once more, over a new connection.
+                Err(Fault::Away(_)) if proven => self.writer = None,
+                Err(fault) => {
+                    self.writer = None;
+                    return Err(fault);
+                }
+            }
+        }
     }
 
     /// Makes the partitions that these messages need, as far as that is possible now; there is always the default one.
@@ -134,7 +160,8 @@ impl Endpoint for PostgresEndpoint {
         let (mut rows, mut places, mut refused) = (Columns::default(), Vec::new(), Vec::new());
         let (mut needed, mut current) = (BTreeSet::new(), None);
         for (at, (raw, id)) in batch.lines().iter().zip(batch.ids()).enumerate() {
-            match rows.push(*id, raw) {
+            let position = self.position(batch.spool(), *id)?;
+            match rows.push(position, raw) {
                 Ok(moment) => {
                     places.push(at);
                     note_month(moment, &window, &mut current, &mut needed);
@@ -217,8 +244,18 @@ impl Configured for PostgresEndpoint {
         config.check()
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
-        Ok(PostgresEndpoint { target: config.target()?, writer: None, care: Care::default(), no_months_before: None })
+        Ok(PostgresEndpoint {
+            target: config.target()?,
+            writer: None,
+            care: Care::default(),
+            no_months_before: None,
+            positions: None,
+        })
     }
 }
 

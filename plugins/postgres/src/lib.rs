@@ -5,6 +5,7 @@
 //! - `link`: one connection, and what its errors mean
 //! - `schema`: the table's versions, in `schema/*.sql`
 //! - `months`: partitions, made ahead and on demand
+//! - `positions`: at which position a message of some router's spool stands
 //! - `rows`: what of a message stands in which column
 //! - `endpoint`: writing
 //! - `care`: what happens by the clock: new months, old months, expired messages
@@ -24,14 +25,14 @@ mod months;
 #[cfg(feature = "endpoint")]
 mod narrow;
 #[cfg(feature = "endpoint")]
+mod positions;
+#[cfg(feature = "endpoint")]
 mod rows;
 #[cfg(feature = "endpoint")]
 mod schema;
 #[cfg(feature = "endpoint")]
 mod store;
 #[cfg(feature = "endpoint")]
-mod tls;
-
 #[cfg(feature = "endpoint")]
 pub use config::{Config, SslMode};
 #[cfg(feature = "endpoint")]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Connection, Error};
-use tokio_rustls::rustls;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Larger than any password.
 const MAX_PASSWORD: u64 = 64 * 1024;
@@ -75,7 +75,7 @@ impl Link {
         }
         let connecting = async {
             Ok(match &target.tls {
-                Some(tls) => driven(server.connect(tls.clone()).await?),
+                Some(tls) => driven(server.connect(MakeRustlsConnect::new((*tls.config()).clone())).await?),
                 None => driven(server.connect(tokio_postgres::NoTls).await?),
             })
         };
@@ -164,24 +164,22 @@ pub fn fault(error: &Error) -> Fault {
 /// An error that no server sent.
 fn of_ours(error: &Error) -> Fault {
     let mut why = format!("PostgreSQL: {error}");
-    let mut unfit = false;
-    let mut cause = error.source();
+    let unfit = metlog_tls::explain(error, "");
+    let mut cause = error.source().filter(|_| unfit.is_none());
     while let Some(inner) = cause {
         why.push_str(": ");
         why.push_str(&inner.to_string().chars().take(WORDS).collect::<String>());
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(|inner| inner.get_ref());
-        unfit |= wrapped.is_some_and(|wrapped| wrapped.downcast_ref::<rustls::Error>().is_some());
         cause = inner.source();
+    }
+    if let Some(words) = &unfit {
+        why = format!("{why}: {words}");
     }
     let kind = error.to_string();
     // The library keeps its kinds to itself; these words are theirs.
     if kind == "error performing TLS handshake" {
-        let plain = error.source().is_some_and(|cause| cause.downcast_ref::<std::io::Error>().is_some()) && !unfit;
-        return if plain {
-            Fault::Away(why)
-        } else {
-            Fault::Barred(format!("{why}; see `sslmode`, and name the server's authority in `ca_file`"))
-        };
+        let plain =
+            error.source().is_some_and(|cause| cause.downcast_ref::<std::io::Error>().is_some()) && unfit.is_none();
+        return if plain { Fault::Away(why) } else { Fault::Barred(format!("{why}; see `sslmode`")) };
     }
     match kind.as_str() {
         "authentication error" | "invalid configuration" => Fault::Barred(why),

@@ -111,8 +111,7 @@ pub const TYPES: [Type; 16] = [
 
 impl<'a> Columns<'a> {
     /// Adds a message; when it happened.
-    pub fn push(&mut self, id: u64, raw: &'a [u8]) -> Result<Timestamp, String> {
-        let position = i64::try_from(id).map_err(|_| format!("its position {id} does not fit 63 bits"))?;
+    pub fn push(&mut self, position: i64, raw: &'a [u8]) -> Result<Timestamp, String> {
         let mut words = String::new();
         let facts = Facts::of_many(raw, Some(&mut words)).ok_or("it is no message")?;
         let (payload, fields) = content(raw).ok_or("it is no message")?;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio_postgres::types::Type;
 
 /// From nothing to version 1, from there to version 2, and so on.
-const VERSIONS: [&str; 2] = [include_str!("schema/1-table.sql"), include_str!("schema/2-view.sql")];
+const VERSIONS: [&str; 3] =
+    [include_str!("schema/1-table.sql"), include_str!("schema/2-view.sql"), include_str!("schema/3-spools.sql")];
 
 /// Who changes tables or partitions holds this lock, in each database its own: "metlog" in ASCII.
 pub const LOCK: i64 = 0x6d65_746c_6f67;

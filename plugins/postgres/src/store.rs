@@ -277,6 +277,10 @@ impl Configured for PostgresStore {
         config.check()
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         Ok(PostgresStore { target: config.target()?, pool: Mutex::default(), freed: Condvar::new() })
     }

@@ -207,6 +207,10 @@ impl Configured for Sentry {
         shape(config).map(drop)
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.connection.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         let shape = shape(&config)?;
         let target = match (&config.dsn, &config.dsn_file) {

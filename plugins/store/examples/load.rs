@@ -3,6 +3,7 @@
 //!
 //! CPU is all of the process, the building of batches left out.
 
+use metlog_message::message::Origin;
 use metlog_message::{Lines, Message, Severity, Timestamp, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, Picked};
@@ -20,6 +21,8 @@ struct Source {
     next: u64,
     time: i64,
     ids: bool,
+    /// How far each client has counted.
+    clients: [u64; 20],
 }
 
 impl Source {
@@ -49,7 +52,11 @@ impl Source {
                 .field("trace_id", format!("{:016x}", self.random(1 << 62)));
         }
         self.time += 10_000 + self.random(10_000) as i64;
-        message.timestamp = Timestamp::from_nanos(self.time);
+        // Of some clients, which do not take turns.
+        message.timestamp = Timestamp::from_nanos(self.time - self.random(3_000_000) as i64);
+        let client = self.random(20) as usize;
+        self.clients[client] += 1;
+        message.origin = Some(Origin { client: format!("00000000c0ffee{client:02}"), seq: self.clients[client] });
         message.hostname = Some("node-17.example.net".to_owned());
         message.pid = Some(4711);
         wire::write(out, &message);
@@ -122,7 +129,8 @@ fn run(name: &str, folder: &Path, full_text: bool, ids: bool, messages: usize, b
     let max_bytes = Size(if name.ends_with("-full") { (messages * 100) as u64 } else { 0 });
     let config = Config { full_text, max_bytes, ..Config::at(&path) };
     let mut endpoint = StoreEndpoint::open(config.clone()).expect("a folder that can be written");
-    let mut source = Source { random: 88_172_645_463_325_252, next: 1, time: 1_780_000_000_000_000_000, ids };
+    let mut source =
+        Source { random: 88_172_645_463_325_252, next: 1, time: 1_780_000_000_000_000_000, ids, clients: [0; 20] };
     let (mut wall, mut used, mut longest, mut bytes) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0);
     let mut rounds = 0;
     let mut ticked = Duration::ZERO;

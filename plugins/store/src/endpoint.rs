@@ -1,3 +1,4 @@
+use crate::again::Again;
 use crate::base::{self, Identity, Unfit};
 use crate::config::Config;
 use crate::copies::{self, Copies};
@@ -49,6 +50,7 @@ pub(crate) struct Writer {
     file: Option<Identity>,
     log: Option<Identity>,
     names: HashMap<String, i64>,
+    again: Again,
     /// Another number: another connection has written, and may have let go of a name.
     version: i64,
 }
@@ -58,7 +60,7 @@ impl Writer {
     pub fn open(path: &Path, full_text: bool) -> Result<Self, Unfit> {
         let connection = base::open(path, full_text)?;
         let (file, log) = (Identity::of(path), Identity::of_log(path));
-        Ok(Writer { connection, file, log, names: HashMap::new(), version: 0 })
+        Ok(Writer { connection, file, log, names: HashMap::new(), again: Again::default(), version: 0 })
     }
 
     /// Whether what was written is still at this path.
@@ -82,28 +84,35 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Picked<'_>, rows: &[Prepared], words: &str) -> rusqlite::Result<()> {
-        let Writer { connection, names, version, .. } = self;
+        let Writer { connection, names, again, version, .. } = self;
         let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let now: i64 = change.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if *version != now || names.len() > NAMES {
             names.clear();
+        }
+        if *version != now {
+            again.begin(&change)?;
             *version = now;
         }
         let mut new = 0;
         let generation = Generation::current(&change, keep::messages(&change)?)?;
         {
             let mut message = change.prepare_cached(MESSAGE)?;
+            let mut look = Again::look(&change)?;
             let mut index = match &generation {
                 Some(generation) => Some(change.prepare_cached(&generation.insert)?),
                 None => None,
             };
             for row in rows {
                 let Prepared { position, facts, line, .. } = row;
+                let raw = batch.lines().get(*line).unwrap_or_default();
+                if again.knows(&mut look, facts, raw)? {
+                    continue;
+                }
                 let kind = number_of(&change, names, &facts.kind)?;
                 let logger = number_of(&change, names, &facts.logger)?;
                 let severe = Some(facts.severity).filter(|severity| *severity <= base::SEVERE);
                 let expires = facts.expires.map(|moment| moment.nanos());
-                let raw = batch.lines().get(*line).unwrap_or_default();
                 let time = facts.timestamp.nanos();
                 let values =
                     params![position, time, facts.severity, kind, logger, severe, expires, facts.id, facts.trace, raw];

@@ -1,12 +1,15 @@
 //! `store`: keeps messages in one SQLite file and finds them again.
 //!
 //! - `endpoint`: writes, one transaction a batch
+//! - `again`: what came before, at another position
 //! - `keep`: how long: age, size, and what messages say of themselves
 //! - `reading`: the same file as a [`metlog_query::Store`]; `find` and `walk` turn bounds into SQL
 //! - `index`: of words, by generations
 //! - [`copies`]: backups, and back from them
 //! - `base`: the file itself, whose it is and in which form
 
+#[cfg(feature = "endpoint")]
+mod again;
 #[cfg(feature = "endpoint")]
 mod base;
 #[cfg(feature = "endpoint")]

@@ -38,6 +38,12 @@ impl Address {
         Ok(Address { host: host.to_owned(), port })
     }
 
+    /// The host, as a certificate has to name it.
+    #[cfg(feature = "tls")]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Its addresses of the moment.
     pub fn look_up(&self) -> Result<Vec<SocketAddr>, String> {
         match (self.host.as_str(), self.port).to_socket_addrs() {

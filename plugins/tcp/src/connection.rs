@@ -1,6 +1,8 @@
 //! One connection, and what can be known of the other end.
 
 use crate::address::Address;
+#[cfg(feature = "tls")]
+use crate::safe::Safe;
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -17,6 +19,9 @@ pub(crate) struct Terms {
     pub keepalive: Duration,
     /// Whether the last, small packet of a batch leaves at once.
     pub nodelay: bool,
+    /// Whom to trust, where TLS is spoken.
+    #[cfg(feature = "tls")]
+    pub tls: Option<metlog_tls::Trusted>,
 }
 
 /// Why a write ended before its end.
@@ -33,6 +38,8 @@ pub(crate) struct Stopped {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    #[cfg(feature = "tls")]
+    safe: Option<Safe>,
     name: String,
 }
 
@@ -55,7 +62,7 @@ impl Connection {
                 Ok(stream)
             });
             match made {
-                Ok(stream) => return Ok(Connection { stream, name: address.to_string() }),
+                Ok(stream) => return Self::over(stream, address, terms, deadline),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     why = format!("{address} did not answer within {:?}", terms.connect_timeout);
                 }
@@ -63,6 +70,24 @@ impl Connection {
             }
         }
         Err(why)
+    }
+
+    /// A connection that was made, and made safe if it has to be. The first IP address that answers is the one: a
+    /// certificate that is wrong there is wrong.
+    #[cfg_attr(not(feature = "tls"), allow(unused_variables, clippy::unnecessary_wraps))]
+    fn over(stream: TcpStream, address: &Address, terms: &Terms, by: Instant) -> Result<Self, String> {
+        Ok(Connection {
+            #[cfg(feature = "tls")]
+            safe: match &terms.tls {
+                None => None,
+                Some(trusted) => {
+                    let safe = Safe::over(trusted, address, &stream, by);
+                    Some(safe.map_err(|why| format!("{address}: {why}"))?)
+                }
+            },
+            stream,
+            name: address.to_string(),
+        })
     }
 
     /// The connection, if its other end is not known to be gone.
@@ -76,15 +101,33 @@ impl Connection {
         if self.stream.set_nonblocking(true).is_err() {
             return true;
         }
-        let gone = loop {
+        self.has_ended() || self.stream.set_nonblocking(false).is_err()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(safe) = &mut self.safe {
+            return safe.is_gone(&self.stream);
+        }
+        loop {
             match self.stream.read(&mut [0; 4096]) {
-                Ok(0) => break true,
+                Ok(0) => return true,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
             }
-        };
-        gone || self.stream.set_nonblocking(false).is_err()
+        }
+    }
+
+    /// Hands some of it to the system.
+    fn write(&mut self, bytes: &[u8], by: Instant) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(safe) = &mut self.safe {
+            return safe.write(bytes, &self.stream, by);
+        }
+        let left = by.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.set_write_timeout(Some(left))?;
+        self.stream.write(bytes)
     }
 
     /// Hands all of it to the system. After an error the connection is of no further use: its last line is torn.
@@ -94,21 +137,19 @@ impl Connection {
         let broke = |why: String| Stopped { why, on_its_way: 0 };
         while !rest.is_empty() {
             let took = bytes.len() - rest.len();
-            let slow = || Stopped {
-                why: format!("{} took {took} of {} bytes in {within:?}", self.name, bytes.len()),
+            let slow = |name: &str| Stopped {
+                why: format!("{name} took {took} of {} bytes in {within:?}", bytes.len()),
                 on_its_way: took,
             };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(slow());
+            if Instant::now() >= deadline {
+                return Err(slow(&self.name));
             }
-            let wrote = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(rest));
-            match wrote {
+            match self.write(rest, deadline) {
                 Ok(0) => return Err(broke(format!("{} takes no more bytes", self.name))),
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(slow()),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(slow(&self.name)),
                     _ => return Err(broke(format!("connection to {} broke: {error}", self.name))),
                 },
             }
@@ -119,6 +160,10 @@ impl Connection {
     /// Ends in good order: everything written before still arrives, then the end of the stream.
     pub fn close(mut self) {
         self.is_gone();
+        #[cfg(feature = "tls")]
+        if let Some(safe) = &mut self.safe {
+            safe.close(&self.stream);
+        }
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 

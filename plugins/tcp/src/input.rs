@@ -2,16 +2,23 @@
 
 use async_trait::async_trait;
 use metlog_message::wire::{Cut, Stream};
+use metlog_pipeline::input::{Renew, subscriber};
 use metlog_pipeline::registry::Configured;
-use metlog_pipeline::{Inlet, Input, InputEntry, Reason, Stop, inventory};
+use metlog_pipeline::{Away, Inlet, Input, InputEntry, Reason, Stop, inventory};
+use metlog_settings::Span;
+use metlog_tls::{Acceptor, Identity, Unsafe};
 use serde::Deserialize;
+use socket2::{SockRef, TcpKeepalive};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -34,6 +41,12 @@ pub struct InputConfig {
     /// Connections of one address at one time.
     #[serde(default = "per_address")]
     pub per_address: usize,
+    /// How long a connection may say nothing; `0s`: for ever. `1h` by default: whoever writes into a connection that was
+    /// closed without looking loses what it writes.
+    #[serde(default = "idle_timeout")]
+    pub idle_timeout: Span,
+    /// Speaks TLS and nothing else.
+    pub tls: Option<Identity>,
 }
 
 fn connections() -> usize {
@@ -43,6 +56,16 @@ fn connections() -> usize {
 fn per_address() -> usize {
     64
 }
+
+fn idle_timeout() -> Span {
+    Span(Duration::from_secs(3600))
+}
+
+/// After so much silence the system asks whether the peer is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The first byte of TLS, which begins no JSON.
+const TLS: u8 = 0x16;
 
 /// Bytes read at once. Fewer, and system calls and batches cost more than messages do; more, and nothing is gained.
 const READ: usize = 256 * 1024;
@@ -57,6 +80,7 @@ pub struct TcpInput {
     config: InputConfig,
     listener: TcpListener,
     place: SocketAddr,
+    tls: Option<Acceptor>,
 }
 
 impl Configured for TcpInput {
@@ -64,22 +88,30 @@ impl Configured for TcpInput {
 
     fn check(config: &InputConfig) -> Result<(), String> {
         let at = config.listen;
-        if !at.ip().is_loopback() && !config.trusted_network {
+        config.tls.as_ref().map_or(Ok(()), Identity::check)?;
+        let asks = config.tls.as_ref().is_some_and(Identity::asks);
+        if !at.ip().to_canonical().is_loopback() && !config.trusted_network && !asks {
             return Err(format!(
-                "`listen = \"{at}\"` is reachable from other machines and this input cannot tell who sends; if only \
-                 machines you trust can reach it, say `trusted_network = true`"
+                "`listen = \"{at}\"` is reachable from other machines and this input cannot tell who sends; ask for \
+                 certificates with `tls.client_ca_file`, or, if only machines you trust can reach it, say \
+                 `trusted_network = true`"
             ));
         }
         Ok(())
     }
 
+    fn examine(config: &InputConfig) -> Result<Vec<String>, String> {
+        config.tls.as_ref().map_or(Ok(Vec::new()), Identity::examine)
+    }
+
     fn open(config: InputConfig) -> Result<Self, String> {
         Self::check(&config)?;
+        let tls = config.tls.as_ref().map(|identity| Acceptor::open(identity, &[])).transpose()?;
         let at = config.listen;
-        let listener = TcpListener::bind(at).map_err(|error| format!("cannot listen on {at}: {error}"))?;
+        let listener = metlog_listen::tcp(at).map_err(|error| format!("cannot listen on {at}: {error}"))?;
         listener.set_nonblocking(true).map_err(|error| format!("cannot listen on {at}: {error}"))?;
         let place = listener.local_addr().unwrap_or(at);
-        Ok(TcpInput { config, listener, place })
+        Ok(TcpInput { config, listener, place, tls })
     }
 }
 
@@ -88,13 +120,19 @@ inventory::submit! { InputEntry::of::<TcpInput>("tcp", &[], include_str!("../exa
 #[async_trait]
 impl Input for TcpInput {
     fn place(&self) -> String {
-        format!("tcp://{}", self.place)
+        format!("{}://{}", if self.tls.is_some() { "tls" } else { "tcp" }, self.place)
+    }
+
+    fn renew(&self) -> Option<Renew> {
+        self.tls.as_ref().map(Acceptor::renewer)
     }
 
     async fn run(self: Box<Self>, mut inlet: Inlet, stop: Stop) -> Result<(), String> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(|error| error.to_string())?;
         let guests =
             Arc::new(Guests { most: self.config.connections, each: self.config.per_address, at: Mutex::default() });
+        let habits =
+            Arc::new(Habits { ack: self.config.ack, idle: self.config.idle_timeout.duration(), tls: self.tls });
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -105,14 +143,16 @@ impl Input for TcpInput {
             match accepted {
                 Ok((stream, peer)) => {
                     // Whoever is one too many learns it by the end of the connection.
-                    let Some(guest) = guests.admit(peer.ip()) else {
-                        inlet.turned_away();
-                        continue;
+                    let guest = match guests.admit(peer.ip()) {
+                        Ok(guest) => guest,
+                        Err(why) => {
+                            inlet.turned_away(why);
+                            continue;
+                        }
                     };
-                    let connection = Connection::new(stream, inlet.another(), self.config.ack);
-                    let stop = stop.clone();
+                    let (inlet, habits, stop) = (inlet.another(), habits.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection.run(&stop).await;
+                        receive(stream, inlet, &habits, &stop).await;
                         drop(guest);
                     });
                 }
@@ -135,14 +175,18 @@ struct Guests {
 struct Guest(Arc<Guests>, IpAddr);
 
 impl Guests {
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Guest> {
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Guest, Away> {
+        let address = subscriber(address);
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, here) = (at.values().sum::<usize>(), at.get(&address).copied().unwrap_or_default());
-        if all >= self.most || here >= self.each {
-            return None;
+        if all >= self.most {
+            return Err(Away::Cap);
+        }
+        if here >= self.each {
+            return Err(Away::Address);
         }
         at.insert(address, here + 1);
-        Some(Guest(self.clone(), address))
+        Ok(Guest(self.clone(), address))
     }
 }
 
@@ -158,52 +202,98 @@ impl Drop for Guest {
     }
 }
 
-struct Connection {
-    socket: TcpStream,
+/// What all connections have in common.
+struct Habits {
+    ack: bool,
+    idle: Duration,
+    tls: Option<Acceptor>,
+}
+
+/// One connection from its begin to its end.
+async fn receive(socket: TcpStream, mut inlet: Inlet, habits: &Habits, stop: &Stop) {
+    // A peer whose machine is gone says nothing any more, and would keep its place for ever.
+    let _ = SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let Some(tls) = &habits.tls else { return Connection::new(socket, inlet, habits).run(stop).await };
+    let safe = tokio::select! {
+        safe = tls.accept(socket) => safe,
+        () = stop.stopped() => return,
+    };
+    match safe {
+        Ok(socket) => Connection::new(socket, inlet, habits).run(stop).await,
+        Err(Unsafe { why, socket: _ }) => inlet.turned_away(why),
+    }
+}
+
+struct Connection<'a, S> {
+    socket: S,
     inlet: Inlet,
     stream: Stream,
-    ack: bool,
+    habits: &'a Habits,
+    /// Nothing has been read.
+    fresh: bool,
     taken: u64,
     refused: u64,
 }
 
-impl Connection {
-    fn new(socket: TcpStream, inlet: Inlet, ack: bool) -> Self {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+    fn new(socket: S, inlet: Inlet, habits: &'a Habits) -> Self {
         let stream = Stream::new(inlet.message_limit());
-        Connection { socket, inlet, stream, ack, taken: 0, refused: 0 }
+        Connection { socket, inlet, stream, habits, fresh: true, taken: 0, refused: 0 }
     }
 
     async fn run(mut self, stop: &Stop) {
         loop {
-            let stopping = tokio::select! {
-                // An error shows again at the next read.
-                _ = self.socket.readable() => false,
-                () = stop.stopped() => true,
+            let idle = self.habits.idle;
+            let read = tokio::select! {
+                biased;
+                read = poll_fn(|context| self.read(context)) => read,
+                // What there is now is read, and nothing is waited for.
+                () = stop.stopped() => poll_fn(|context| match self.read(context) {
+                    Poll::Pending => Poll::Ready(Ok(0)),
+                    ready => ready,
+                }).await,
+                () = tokio::time::sleep(idle), if !idle.is_zero() => {
+                    self.inlet.turned_away(Away::Idle);
+                    Ok(0)
+                }
             };
-            let ended = match self.read() {
-                Ok(0) => true,
-                Ok(_) => false,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => stopping,
-                Err(_) => true,
-            };
+            let ended = !matches!(read, Ok(count) if count > 0);
             if ended {
                 let inlet = &mut self.inlet;
                 self.stream.finish(|cut| take(inlet, cut));
             }
             if !self.commit(stop).await || ended {
-                return;
+                break;
             }
         }
+        // TLS has a word for the end; whoever does not take it is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.socket.shutdown()).await;
     }
 
-    /// What the socket has, up to a buffer full.
-    fn read(&mut self) -> io::Result<usize> {
+    /// What the socket has, up to a buffer full: of TLS all records that have come, so that they become one batch.
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(READ, 0);
-            let count = self.socket.try_read(buffer)?;
+            let mut into = ReadBuf::new(buffer);
+            loop {
+                let before = into.filled().len();
+                match Pin::new(&mut self.socket).poll_read(context, &mut into) {
+                    Poll::Ready(Ok(())) if into.filled().len() > before && into.remaining() > 0 => {}
+                    // An end or an error after some bytes shows again at the next read.
+                    Poll::Pending | Poll::Ready(Err(_)) if before > 0 => break,
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => break,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                }
+            }
+            let bytes = into.filled();
+            if std::mem::take(&mut self.fresh) && self.habits.tls.is_none() && bytes.first() == Some(&TLS) {
+                self.inlet.turned_away(Away::Tls);
+                return Poll::Ready(Ok(0));
+            }
             let inlet = &mut self.inlet;
-            self.stream.feed(buffer.get(..count).unwrap_or_default(), |cut| take(inlet, cut));
-            Ok(count)
+            self.stream.feed(bytes, |cut| take(inlet, cut));
+            Poll::Ready(Ok(bytes.len()))
         })
     }
 
@@ -215,7 +305,7 @@ impl Connection {
                     let news = receipt.accepted + receipt.duplicates + receipt.rejected.len();
                     self.taken += (receipt.accepted + receipt.duplicates) as u64;
                     self.refused += receipt.rejected.len() as u64;
-                    return news == 0 || !self.ack || self.acknowledge().await;
+                    return news == 0 || !self.habits.ack || self.acknowledge().await;
                 }
                 Err(_) if stop.is_stopped() => {
                     self.inlet.drop_pushed(Reason::SpoolFull);
@@ -234,9 +324,12 @@ impl Connection {
             return false;
         }
         let line = format!("{{\"accepted\":{},\"rejected\":{}}}\n", self.taken, self.refused);
+        let write = async {
+            self.socket.write_all(line.as_bytes()).await?;
+            self.socket.flush().await
+        };
         // Who does not read his acknowledgements is not waited for longer than this.
-        let write = tokio::time::timeout(Duration::from_secs(10), self.socket.write_all(line.as_bytes()));
-        matches!(write.await, Ok(Ok(())))
+        matches!(tokio::time::timeout(Duration::from_secs(10), write).await, Ok(Ok(())))
     }
 }
 

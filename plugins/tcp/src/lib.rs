@@ -6,6 +6,8 @@ mod address;
 mod connection;
 #[cfg(feature = "input")]
 mod input;
+#[cfg(all(feature = "sender", feature = "tls"))]
+mod safe;
 #[cfg(feature = "sender")]
 mod sender;
 #[cfg(feature = "input")]

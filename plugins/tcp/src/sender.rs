@@ -4,6 +4,8 @@ use metlog_message::Lines;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};
 use metlog_settings::Span;
+#[cfg(feature = "tls")]
+use metlog_tls::Trust;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -23,7 +25,18 @@ pub struct Config {
     pub keepalive: Span,
     /// Whether small packets leave at once. Turning it off saves packets and costs up to 40 ms per batch.
     pub nodelay: bool,
+    /// Speaks TLS, and trusts whom this says; an empty table trusts the system's authorities.
+    pub tls: Option<Trust>,
 }
+
+/// What stands before the names of settings in error texts.
+#[cfg(feature = "tls")]
+const PLACE: &str = "tls.";
+
+/// Settings of something this program was built without.
+#[cfg(not(feature = "tls"))]
+#[derive(Debug, Deserialize)]
+pub struct Trust {}
 
 impl Default for Config {
     fn default() -> Self {
@@ -33,6 +46,7 @@ impl Default for Config {
             write_timeout: Span(Duration::from_secs(5)),
             keepalive: Span(Duration::from_secs(30)),
             nodelay: true,
+            tls: None,
         }
     }
 }
@@ -126,7 +140,16 @@ fn plan(config: &Config) -> Result<(Vec<Address>, Terms), String> {
         write_timeout: positive(config.write_timeout.duration(), "write_timeout")?,
         keepalive: config.keepalive.duration(),
         nodelay: config.nodelay,
+        // Read when it is opened.
+        #[cfg(feature = "tls")]
+        tls: None,
     };
+    #[cfg(feature = "tls")]
+    config.tls.as_ref().map_or(Ok(()), |trust| trust.check(PLACE))?;
+    #[cfg(not(feature = "tls"))]
+    if config.tls.is_some() {
+        return Err("`tls`: this program was built without it; metlog's feature for it is `tcp-tls`".to_owned());
+    }
     Ok((addresses, terms))
 }
 
@@ -137,8 +160,15 @@ impl Configured for TcpSender {
         plan(config).map(drop)
     }
 
+    #[cfg(feature = "tls")]
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.tls.as_ref().map_or(Ok(Vec::new()), |trust| trust.examine(PLACE))
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         let (addresses, terms) = plan(&config)?;
+        #[cfg(feature = "tls")]
+        let terms = Terms { tls: config.tls.map(|trust| trust.open(PLACE, &[])).transpose()?, ..terms };
         Ok(TcpSender { addresses, terms, connection: None })
     }
 }

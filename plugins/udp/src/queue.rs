@@ -35,7 +35,7 @@ impl Queue {
     }
 
     fn with_slots(address: SocketAddr, receive_buffer: usize, batch: usize, slot: usize) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
+        let socket = metlog_listen::udp(address)?;
         let granted = enlarge(&socket, receive_buffer)?;
         let drops = Drops::watch(&socket)?;
         prepare(&socket)?;
@@ -73,11 +73,13 @@ impl Queue {
 fn enlarge(socket: &UdpSocket, bytes: usize) -> io::Result<usize> {
     use nix::sys::socket::{setsockopt, sockopt};
     let asked = bytes.min(i32::MAX as usize / 2);
-    if setsockopt(socket, sockopt::RcvBufForce, &asked).is_err() {
+    // The kernel doubles what is asked for, to have room for its own records.
+    let granted = || socket2::SockRef::from(socket).recv_buffer_size().map(|size| size / 2);
+    // A service manager may have given more than we may ask for.
+    if granted()? < asked && setsockopt(socket, sockopt::RcvBufForce, &asked).is_err() {
         setsockopt(socket, sockopt::RcvBuf, &asked)?;
     }
-    // The kernel doubles what is asked for, to have room for its own records.
-    Ok(socket2::SockRef::from(socket).recv_buffer_size()? / 2)
+    granted()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -179,6 +179,10 @@ impl Configured for VictoriaLogsEndpoint {
         server(config)?.address().map(drop)
     }
 
+    fn examine(config: &EndpointConfig) -> Result<Vec<String>, String> {
+        config.connection.examine()
+    }
+
     fn open(config: EndpointConfig) -> Result<Self, String> {
         let server = server(&config)?;
         let settle = config.settle.duration();

@@ -149,6 +149,10 @@ impl Configured for VictoriaLogsSender {
         server(config)?.address().map(drop)
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.connection.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         let server = server(&config)?;
         Ok(VictoriaLogsSender {

@@ -122,6 +122,10 @@ impl Carrier for Webhook {
         Key::bearer("key", config.key.clone(), config.key_file.clone()).map(drop)
     }
 
+    fn examine(config: &Config) -> Result<Vec<String>, String> {
+        config.connection.examine()
+    }
+
     fn open(config: Config) -> Result<Self, String> {
         let url = match (config.url, config.url_file) {
             (Some(url), _) => url,

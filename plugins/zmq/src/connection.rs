@@ -3,7 +3,7 @@
 use crate::arrival::{commit, take};
 use crate::roster::Seat;
 use crate::session::{Session, Violation};
-use metlog_pipeline::{Inlet, Reason, Stop};
+use metlog_pipeline::{Away, Inlet, Reason, Stop};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -180,7 +180,7 @@ impl<T: Io> Connection<T> {
         let Some(inlet) = &mut self.inlet else { return };
         if !self.session.is_open() {
             if matches!(end, Some(End::Stalled | End::Violation(_))) {
-                inlet.turned_away();
+                inlet.turned_away(Away::Protocol);
             }
             return;
         }

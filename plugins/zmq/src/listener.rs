@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Io};
 use crate::roster::Roster;
 use crate::session::{Role, Session};
-use metlog_pipeline::{Inlet, Stop};
+use metlog_pipeline::{Away, Inlet, Stop};
 use socket2::TcpKeepalive;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -178,7 +178,7 @@ impl Reception {
             connections.spawn(Connection { io, session, inlet, seat, passes }.run(stop.clone()))
         });
         if let (false, Some(inlet)) = (admitted, &mut self.inlet) {
-            inlet.turned_away();
+            inlet.turned_away(Away::Cap);
         }
     }
 }

@@ -38,8 +38,13 @@ impl Blocking {
 
     /// See [`Client::post`].
     pub fn post(&mut self, post: Post) -> Result<Reply, Trouble> {
+        self.post_with(post, &[])
+    }
+
+    /// See [`Client::post_with`].
+    pub fn post_with(&mut self, post: Post, more: &[(&'static str, String)]) -> Result<Reply, Trouble> {
         match &self.runtime {
-            Some(runtime) => runtime.block_on(self.client.post(post)),
+            Some(runtime) => runtime.block_on(self.client.post_with(post, more)),
             None => Err(Trouble::retry("the client is being closed")),
         }
     }

@@ -1,16 +1,18 @@
 //! From an address to an open connection, and the open connection itself.
 
 use super::address::Address;
-use super::options::Connection;
-use super::{causes, tls};
+use super::causes;
+use super::options::{Connection, PLACE};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use metlog_tls::Trusted;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,7 +28,7 @@ const HEAD_LIMIT: usize = 64 * 1024;
 pub(super) struct Dialer {
     host: String,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(Trusted, ServerName<'static>)>,
     timeout: Duration,
 }
 
@@ -35,7 +37,8 @@ impl Dialer {
         let tls = if address.is_tls() {
             let name = ServerName::try_from(address.host().to_owned())
                 .map_err(|_| format!("`{}` is no name a certificate could be for", address.host()))?;
-            Some((tls::connector(connection)?, name))
+            // Read only where it is needed, so that nobody else depends on the files.
+            Some((connection.trust().open(PLACE, &[b"http/1.1"])?, name))
         } else {
             None
         };
@@ -60,9 +63,12 @@ impl Dialer {
         let stream = tcp(&self.host, self.port).await?;
         match &self.tls {
             None => Link::open(stream).await,
-            Some((connector, name)) => {
-                let secured = connector.connect(name.clone(), stream).await;
-                Link::open(secured.map_err(|error| format!("TLS handshake failed: {}", causes(&error)))?).await
+            Some((trusted, name)) => {
+                let secured = TlsConnector::from(trusted.config()).connect(name.clone(), stream).await;
+                let secured = secured.map_err(|error| {
+                    format!("TLS handshake failed: {}", trusted.explain(&error).unwrap_or_else(|| causes(&error)))
+                });
+                Link::open(secured?).await
             }
         }
     }
@@ -93,6 +99,8 @@ pub(super) struct Link {
     handle: SendRequest<Full<Bytes>>,
     /// `None` once the connection is over.
     bytes: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What a peer said against us after the handshake, as it may when it does not like our certificate.
+    said: Arc<Mutex<Option<String>>>,
 }
 
 impl Link {
@@ -102,11 +110,20 @@ impl Link {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| causes(&error))?;
-        let bytes = Box::pin(async {
-            // Its error is seen by whoever waits for an answer as well.
-            let _ = connection.await;
+        let said = Arc::<Mutex<Option<String>>>::default();
+        let note = said.clone();
+        let bytes = Box::pin(async move {
+            // Any other error is seen by whoever waits for an answer.
+            let why = connection.await.err().and_then(|error| metlog_tls::explain(&error, PLACE));
+            *note.lock().unwrap_or_else(PoisonError::into_inner) = why;
         });
-        Ok(Link { handle, bytes: Some(bytes) })
+        Ok(Link { handle, bytes: Some(bytes), said })
+    }
+
+    /// What an error on it means.
+    pub(super) fn explain(&self, error: &hyper::Error) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).take();
+        said.or_else(|| metlog_tls::explain(error, PLACE)).unwrap_or_else(|| causes(error))
     }
 
     /// Whether it can take another request; notices that the peer closed it meanwhile.
@@ -118,7 +135,7 @@ impl Link {
     }
 
     pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        let Link { handle, bytes } = self;
+        let Link { handle, bytes, said: _ } = self;
         drive(bytes, async {
             handle.ready().await?;
             handle.send_request(request).await

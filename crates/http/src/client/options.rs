@@ -3,6 +3,7 @@
 use super::trouble::Trouble;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use metlog_settings::{Secret, Span};
+use metlog_tls::Trust;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub struct Connection {
     pub connect_timeout: Span,
     /// Trusts the authorities in this PEM file besides the system's own.
     pub ca_file: Option<PathBuf>,
+    /// Trusts nobody but those in `ca_file`. `false` by default.
+    pub only_ca_file: bool,
     /// Shows this certificate (PEM, chain included) to a server that asks for one. Needs `client_key`.
     pub client_cert: Option<PathBuf>,
     /// The private key of `client_cert` (PEM).
@@ -29,12 +32,16 @@ impl Default for Connection {
         Connection {
             connect_timeout: Span(Duration::from_secs(5)),
             ca_file: None,
+            only_ca_file: false,
             client_cert: None,
             client_key: None,
             headers: BTreeMap::new(),
         }
     }
 }
+
+/// What stands before the names of settings in error texts.
+pub(super) const PLACE: &str = "connection.";
 
 /// Headers that only this crate may set: a second one of them would make two readers see two different requests.
 const OURS: &[&str] = &[
@@ -61,11 +68,22 @@ impl Connection {
     /// Which key, and why.
     pub fn check(&self) -> Result<(), String> {
         self.header_map()?;
-        match (&self.client_cert, &self.client_key) {
-            (Some(_), None) => Err("`connection.client_cert` is set without `connection.client_key`".into()),
-            (None, Some(_)) => Err("`connection.client_key` is set without `connection.client_cert`".into()),
-            _ => Ok(()),
-        }
+        self.trust().check(PLACE)
+    }
+
+    /// Reads the certificate files that are named, and says what will soon be wrong with them: for a plugin's `examine`.
+    ///
+    /// # Errors
+    /// Which file, and what is wrong with it.
+    pub fn examine(&self) -> Result<Vec<String>, String> {
+        let trust = self.trust();
+        if trust == Trust::default() { Ok(Vec::new()) } else { trust.examine(PLACE) }
+    }
+
+    /// Whom it trusts, and what it shows.
+    pub(super) fn trust(&self) -> Trust {
+        let Connection { ca_file, only_ca_file, client_cert, client_key, .. } = self.clone();
+        Trust { ca_file, only_ca_file, client_cert, client_key }
     }
 
     pub(super) fn header_map(&self) -> Result<HeaderMap, String> {

@@ -1,6 +1,10 @@
 //! What a server counts.
 
+use metlog_pipeline::Away;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What has counters of its own here.
+const COUNTED_ABOVE: [Away; 4] = [Away::Cap, Away::Address, Away::Idle, Away::Protocol];
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident: $name:literal, $label:literal;)+) => {
@@ -8,12 +12,28 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $field: AtomicU64,)+
+            /// Connections that never came to a request, by [`Away`]: those that have to do with TLS.
+            away: [AtomicU64; Away::ALL.len()],
         }
 
         impl Counters {
             /// All of them, as name, label (empty if the name says it all) and value: for metrics.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-                [$(($name, $label, self.$field.load(Relaxed)),)+].into_iter()
+                let own = [$(($name, $label, self.$field.load(Relaxed)),)+].into_iter();
+                let away = Away::ALL.into_iter().zip(&self.away).filter(|(why, _)| !COUNTED_ABOVE.contains(why));
+                own.chain(away.map(|(why, count)| ("connections_refused", why.name(), count.load(Relaxed))))
+            }
+
+            /// Counts a connection that never came to a request.
+            pub(super) fn turn_away(&self, why: Away) {
+                if let Some(counter) = self.away.get(why as usize) {
+                    count(counter);
+                }
+            }
+
+            /// How many connections never came to a request for this reason, which has to do with TLS.
+            pub fn turned_away(&self, why: Away) -> u64 {
+                self.away.get(why as usize).map_or(0, |counter| counter.load(Relaxed))
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Contract: an HTTP interface, the router's own or somebody else's, served by the router.
 
 use super::body::{Content, limited_body};
-use super::keys::charge;
+use super::keys::{Caller, charge};
 use super::{Bounds, Guard, Refused, json, quote};
 use axum::Router;
 use axum::body::Body;
@@ -109,6 +109,14 @@ impl Door {
         let mut idle = self.idle();
         let (first, others) = &mut *idle;
         others.pop().unwrap_or_else(|| first.another())
+    }
+
+    /// The name of the key that a request came with; empty: it came without one that is known.
+    pub fn key(&self, request: &Request<Body>) -> String {
+        match request.extensions().get::<Caller>() {
+            Some(Caller::Known(key)) => key.name().to_owned(),
+            _ => String::new(),
+        }
     }
 
     /// A request's body, whole and expanded.

@@ -4,15 +4,15 @@
 //! beneath (bytes read, writes that wait) and from above (requests begun and answered), and one timer per connection
 //! looks at both a few times in the shortest time-out: a busy connection sets no timers at all.
 
-use super::ServerLimits;
+use super::{Counters, ServerLimits};
 use http_body::{Body, Frame, SizeHint};
+use metlog_pipeline::Away;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// What a connection is waiting for.
@@ -121,24 +121,36 @@ impl Pulse {
     }
 }
 
+/// The first byte of TLS, which begins no request.
+const TLS: u8 = 0x16;
+
 /// A socket that tells its pulse.
-pub(super) struct Watched {
-    pub socket: TcpStream,
+pub(super) struct Watched<S> {
+    pub socket: S,
     pub pulse: Pulse,
+    /// Whether the first byte has yet to be looked at, and who counts those that speak TLS; none where they should.
+    pub unseen: Option<Arc<Counters>>,
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(context, into))?;
-        if into.filled().len() > before {
+        if let Some(first) = into.filled().get(before) {
+            let first = *first;
             self.pulse.read();
+            if let Some(counters) = self.unseen.take()
+                && first == TLS
+            {
+                counters.turn_away(Away::Tls);
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.pulse.wrote(wrote.is_pending());

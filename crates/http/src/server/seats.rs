@@ -2,8 +2,9 @@
 
 use super::counters::count;
 use super::{Counters, ServerLimits};
+use metlog_pipeline::input::subscriber;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -69,14 +70,6 @@ impl Drop for Seat {
             }
         }
         self.counters.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// An IPv6 subscriber has 2^64 addresses, so the first half of the address is who it is.
-pub(super) fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 => v4,
     }
 }
 

@@ -84,7 +84,7 @@ export function box(label: string, run: () => void, signal: AbortSignal): Box {
     const input = h("input", {
         type: "text", class: "mono", role: "combobox", "aria-label": label, "aria-expanded": "false", "aria-autocomplete": "list",
         "aria-controls": ids.list, "aria-describedby": ids.error, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
-        placeholder: 'words, severity<=warning, user_id=42, since:1h …', "data-test": "query",
+        placeholder: 'words, severity<=warning, status>=500, since:1h …', "data-test": "query",
     });
     const list = h("div", { id: ids.list, class: "choices", role: "listbox", "aria-label": "Completions", hidden: true, "data-test": "choices" });
     const prefix = h("span", { class: "before" });

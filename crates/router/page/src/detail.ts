@@ -17,6 +17,8 @@ const LONG = 4000;
 const OPEN = 3;
 /** Messages before, and again after, one. */
 const AROUND = 10;
+/** Messages of one moment among which one is looked for. */
+const SAME = 200;
 
 export type Filter = (condition: string, out: boolean) => void;
 
@@ -108,13 +110,19 @@ function severityWord(message: Tree): HTMLElement {
 
 /** The messages just before and just after one, whatever they say. */
 async function around(item: Item, place: HTMLElement, signal: AbortSignal): Promise<void> {
-    const at = item.at;
     type Page = { messages: Tree[]; positions: (number | Digits)[] };
-    const ask = (query: string, order: string): Promise<Page> => get<Page>("/v1/messages", { query, order, limit: AROUND + 1 }, signal);
-    const [after, before] = await Promise.all([ask(`since:${at}`, "oldest"), ask(`until:${at}`, "newest")]);
-    const rows = (page: Page): [string, Tree][] => page.messages.map((message, index) => [String(page.positions[index]), message]);
-    const later = rows(after).reverse();
-    const all = [...later, ...rows(before)];
+    type Row = readonly [string, Tree];
+    const ask = async (query: string, order: string, limit: number): Promise<Row[]> => {
+        const page = await get<Page>("/v1/messages", { query, order, limit }, signal);
+        return page.messages.map((message, index) => [String(page.positions[index]), message]);
+    };
+    const [since, before] = await Promise.all([ask(`since:${item.at}`, "oldest", SAME + AROUND), ask(`until:${item.at}`, "newest", AROUND)]);
+    // Many may be of the same moment, some of them before it.
+    const found = since.findIndex(([key]) => key === item.key);
+    const at = found < 0 ? 0 : found;
+    const self: Row = [item.key, item.message];
+    const later = since.slice(found < 0 ? 0 : at + 1).slice(0, AROUND).reverse();
+    const all = [...later, self, ...[...since.slice(0, at).reverse(), ...before].slice(0, AROUND)];
     fill(place, h("ol", { class: "around", "aria-label": "Messages around this one, latest first", "data-test": "around" }, all.map(([key, message]) =>
         h("li", { class: `s${severityOf(message)}`, "aria-current": key === item.key ? "true" : null },
             h("span", { class: "time" }, moment(text(own(message, "timestamp")))), " ",

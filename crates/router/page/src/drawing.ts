@@ -149,12 +149,12 @@ function ofInput(input: Input | undefined, rates: Rates): Told {
 
 function ofEndpoint(endpoint: Endpoint | undefined, rates: Rates): Told {
     if (!endpoint) return { lines: [], level: "idle" };
-    const { sign, level } = STATES[endpoint.state];
+    const { level } = STATES[endpoint.state];
     const behind = endpoint.buffered > 0 ? ` · ${short(endpoint.buffered)} wait` : "";
     return {
         lines: [
             endpoint.name,
-            `${sign} ${endpoint.state}${behind}`,
+            `${endpoint.state}${behind}`,
             `${perSecond(rates.of(`out ${endpoint.name}`))}${endpoint.type === endpoint.name ? "" : ` · ${endpoint.type}`}`,
         ],
         level,

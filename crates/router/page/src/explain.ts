@@ -3,6 +3,7 @@
 import { Lost, Refused, ask, get, post } from "./api";
 import { pretty } from "./dead";
 import { type Child, fill, h, say, unique } from "./dom";
+import { icon } from "./icons";
 import type { Pipeline } from "./pipe";
 import type { Context } from "./view";
 import { shown } from "./visible";
@@ -88,22 +89,24 @@ export function explain(context: Context): void {
     context.healed(() => context.run(inputs()));
 }
 
-function told({ understood, notes, edits = [], refused, endpoints, filters }: Explained): Child[] {
+function told({ understood, notes, edits = [], refused, endpoints, filters: all }: Explained): Child[] {
+    // What edits has said what it has to say.
+    const filters = all.filter(({ filter }) => !edits.some(({ edit }) => edit === filter));
     if (refused !== null) {
         return [
-            h("p", { class: "verdict bad", "data-test": "explain-refused" }, h("b", {}, "✖ Refused, to the dead letters: "), shown(refused)),
+            h("p", { class: "verdict bad", "data-test": "explain-refused" }, h("b", {}, icon("no"), " Refused, to the dead letters: "), shown(refused)),
             remarks(notes, edits),
         ];
     }
     const takers = endpoints.filter(({ takes }) => takes).length;
-    const verdict = takers > 0 ? `✓ It goes to ${takers} of ${endpoints.length} endpoints.` : "○ Nobody wants it: it is counted as unwanted and goes no further.";
+    const verdict = takers > 0 ? `It goes to ${takers} of ${endpoints.length} endpoints.` : "Nobody wants it: it is counted as unwanted and goes no further.";
     return [
-        h("p", { class: `verdict ${takers > 0 ? "good" : "quiet"}`, "data-test": "explain-verdict" }, h("b", {}, verdict)),
+        h("p", { class: `verdict ${takers > 0 ? "good" : "quiet"}`, "data-test": "explain-verdict" }, h("b", {}, icon(takers > 0 ? "yes" : "circle"), ` ${verdict}`)),
         h("h2", {}, "Where it goes"),
-        verdicts("Endpoints", ["Endpoint", "Verdict", "Why"], endpoints.map(({ endpoint, takes, why }) => [endpoint, takes, takes ? "✓ takes it" : "✗ does not", why ?? ""])),
+        verdicts("Endpoints", ["Endpoint", "Verdict", "Why"], endpoints.map(({ endpoint, takes, why }) => [endpoint, takes, takes ? "takes it" : "does not", why ?? ""])),
         h("h2", {}, "What each filter says"),
         filters.length > 0
-            ? verdicts("Filters", ["Filter", "Verdict"], filters.map(({ filter, says }) => [filter, says, says ? "✓ yes" : "✗ no"]))
+            ? verdicts("Filters", ["Filter", "Verdict"], filters.map(({ filter, says }) => [filter, says, says ? "yes" : "no"]))
             : h("p", { class: "quiet" }, "There are no named filters."),
         h("h2", {}, "As the router writes it"),
         remarks(notes, edits),
@@ -120,7 +123,8 @@ function remarks(notes: string[], edits: { edit: string; changed: boolean }[]): 
 type Verdict = readonly [name: string, yes: boolean, ...told: string[]];
 
 function verdicts(label: string, titles: string[], rows: Verdict[]): HTMLElement {
-    const cell = (yes: boolean) => (text: string, at: number): HTMLElement => h("td", { class: at === 0 ? (yes ? "good" : "bad") : "" }, shown(text));
+    const cell = (yes: boolean) => (text: string, at: number): HTMLElement => 
+        h("td", { class: at === 0 ? (yes ? "good" : "bad") : "" }, at === 0 && [icon(yes ? "yes" : "no"), " "], shown(text));
     return h("div", { class: "table narrow", role: "region", "aria-label": label, tabindex: 0 },
         h("table", {}, h("thead", {}, h("tr", {}, titles.map((title) => h("th", { scope: "col" }, title)))),
             h("tbody", {}, rows.map(([name, yes, ...told]) =>

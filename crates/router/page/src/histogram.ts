@@ -52,7 +52,7 @@ export function histogram(
     const legend = h("div", { class: "legend", role: "group", "aria-label": "Severities", "data-test": "legend" });
     const element = h("div", { class: "histogram" }, h("div", { class: "plotted" }, plot, tip), legend);
     const buttons = SEVERITIES.map((name, number) =>
-        h("button", { class: `bare s${number}`, title: `Only ${name}`, "data-test": `legend-${number}`, onclick: () => severity(number) }),
+        h("button", { class: `bare s${number}`, disabled: true, title: `Only ${name}`, "data-test": `legend-${number}`, onclick: () => severity(number) }),
     );
     legend.append(...buttons);
     let tally: Tally | null = null;

@@ -43,7 +43,7 @@ function dialog(why: string): Promise<boolean> {
             h("form", { onsubmit: submit },
                 h("h2", {}, "This router asks for a key"),
                 h("p", {}, why),
-                h("p", { class: "quiet" }, "It is kept for this tab only. `metlog-router key new` makes one."),
+                h("p", { class: "quiet" }, "It is kept for this tab only. ", h("code", {}, "metlog-router key new"), " makes one."),
                 input,
                 h("p", { class: "buttons" },
                     h("button", { type: "button", onclick: () => box.close() }, "Cancel"),

@@ -1,6 +1,6 @@
 // Rows of which only those in sight are elements, however many there are. A row that is open is as high as it needs.
 
-import { h } from "./dom";
+import { h, type Child } from "./dom";
 import { SHORT, SEVERITIES, line, moment, severityOf } from "./show";
 import { isTree, own, parse, text, type Tree } from "./json";
 import { visible } from "./visible";
@@ -122,7 +122,7 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
             "article",
             { class: `message s${severity}`, tabindex: -1, "data-test": "row", "data-key": item.key },
             h("div", { class: "line" },
-                h("time", { class: "time", datetime: item.at, title: item.at }, moment(item.at)),
+                h("time", { class: "time", datetime: item.at, title: item.at }, clockOf(item.at)),
                 h("abbr", { class: "sev", title: SEVERITIES[severity] }, SHORT[severity]),
                 h("span", { class: "logger" }, visible(text(own(message, "logger")), 80)),
                 h("span", { class: "type" }, visible(text(own(message, "type")), 40)),
@@ -193,10 +193,11 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
     function choose(index: number): void {
         active = index;
         activeKey = rows.at(index)?.key ?? "";
-        const y = offset(index) / ratio();
-        const sight = element.clientHeight;
-        if (y < element.scrollTop) element.scrollTop = y;
-        else if (y + HEIGHT * 2 > element.scrollTop + sight) element.scrollTop = y + HEIGHT * 2 - sight;
+        // In rows, of which a million are higher than what can be scrolled.
+        const [y, stretch, sight] = [offset(index), ratio(), element.clientHeight];
+        const top = element.scrollTop * stretch;
+        if (y < top) element.scrollTop = y / stretch;
+        else if (y + HEIGHT * 2 > top + sight) element.scrollTop = (y + HEIGHT * 2 - sight) / stretch;
         touched();
         cancelAnimationFrame(frame);
         now();
@@ -270,6 +271,13 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
             return true;
         },
     };
+}
+
+/** A moment in parts: a phone has room for the middle one. */
+function clockOf(at: string): Child[] {
+    const said = moment(at);
+    const [, day, time, rest] = /^(\S+ )(\d\d:\d\d:\d\d)(\.\S+)$/.exec(said) ?? [];
+    return day === undefined ? [said] : [h("span", { class: "wide" }, day), time, h("span", { class: "wide" }, rest)];
 }
 
 /** Fields in a line, as much as it can hold. */

@@ -50,7 +50,7 @@ export function live(context: Context): void {
         rows.redraw();
         bars.redraw();
     });
-    const counted = h("span", { class: "counted", "data-test": "count" });
+    const counted = h("span", { class: "counted", "data-test": "count" }, "counting…");
     const state = h("span", { class: "flow", role: "status", "data-test": "flow" });
     const sampling = h("span", { class: "sampling", role: "status", hidden: true, "data-test": "sampling" });
     const follow = h("button", { "aria-pressed": "true", title: "Follow (f)", "data-test": "follow", onclick: () => toggle() }, "Following");
@@ -152,6 +152,10 @@ export function live(context: Context): void {
         const { seen, sent } = event === "sampled" ? (JSON.parse(data) as { seen: number; sent: number }) : { seen: 0, sent: 0 };
         if (seen > 0) said = `sampling: ${brief(sent)} of ${brief(seen)} messages shown`;
         else if (Number(data) > 0) said = `sampling: ${brief(Number(data))} messages left out`;
+        tellOf(said);
+    }
+
+    function tellOf(said: string): void {
         say(sampling, said);
         sampling.hidden = false;
         clearTimeout(sampled);
@@ -160,7 +164,13 @@ export function live(context: Context): void {
         }, 5000);
     }
 
-    const following = (): boolean => !paused && rows.atTop();
+    /** Text in the list is marked: it stays under the mark. */
+    const marking = (): boolean => {
+        const marked = getSelection();
+        return marked?.type === "Range" && rows.element.contains(marked.anchorNode);
+    };
+    const following = (): boolean => !paused && rows.atTop() && !marking();
+    const moved = (): void => (following() && waiting.length ? void (frame ||= requestAnimationFrame(show)) : tell());
 
     function show(): void {
         frame = 0;
@@ -171,6 +181,7 @@ export function live(context: Context): void {
             shown.push(...fresh);
             if (shown.length > KEPT) shown.splice(0, shown.length - KEPT);
             rows.shifted(fresh.length);
+            if (skipped) tellOf(`${count(skipped)} more came meanwhile than this list holds; Search has them`);
             [waiting, skipped] = [[], 0];
             rows.draw();
         }
@@ -181,8 +192,8 @@ export function live(context: Context): void {
         const fresh = waiting.length + skipped;
         pill.hidden = fresh === 0 || following();
         say(pill, `↑ ${count(fresh)} new`);
-        set(follow, { "aria-pressed": String(!paused) });
-        say(follow, paused ? "Paused" : "Following");
+        set(follow, { "aria-pressed": String(following()) });
+        say(follow, following() ? "Following" : "Paused");
         const empty = shown.length === 0 && waiting.length === 0;
         teach.hidden = !empty || query !== "";
         rows.element.hidden = !teach.hidden;
@@ -195,6 +206,7 @@ export function live(context: Context): void {
 
     function resume(): void {
         paused = false;
+        if (marking()) getSelection()?.removeAllRanges();
         rows.close();
         rows.top();
         requestAnimationFrame(show);
@@ -202,11 +214,12 @@ export function live(context: Context): void {
     }
 
     function toggle(): void {
-        if (paused || !rows.atTop()) resume();
+        if (!following()) resume();
         else pause();
     }
 
-    rows.element.addEventListener("scroll", () => (following() && waiting.length ? (frame ||= requestAnimationFrame(show)) : tell()), { passive: true });
+    rows.element.addEventListener("scroll", moved, { passive: true });
+    document.addEventListener("selectionchange", moved, { signal });
 
     let resting = 0;
     let counting: AbortController | null = null;
@@ -219,7 +232,7 @@ export function live(context: Context): void {
         counting = new AbortController();
         const mine = AbortSignal.any([counting.signal, signal]);
         const began = performance.now();
-        const answer = await get<Tally>("/v1/messages/tally", { query: compose(query, range), buckets: BUCKETS, by: "severity", deadline: "2s" }, mine);
+        const answer = await get<Tally>("/v1/messages/tally", { query: compose(query, range), buckets: BUCKETS, by: "severity", deadline: "1s" }, mine);
         resting = began + (performance.now() - began) * (1 + RESPITE);
         bars.element.hidden = false;
         bars.show(answer);

@@ -1,7 +1,8 @@
 // The frame around the views: navigation, themes, the line that says that the connection is lost.
 
 import { watchConnection } from "./api";
-import { h, say, set } from "./dom";
+import { fill, h, say, set } from "./dom";
+import { icon } from "./icons";
 import { askForKey } from "./key";
 import { bind, help, listen } from "./keys";
 import { toasts } from "./toast";
@@ -23,7 +24,7 @@ view("explain", "Explain", explain);
 const THEMES = ["auto", "light", "dark"] as const;
 
 function themeButton(): HTMLElement {
-    let theme: string = THEMES.find((one) => one === localStorage.getItem("metlog-theme")) ?? "auto";
+    let theme: (typeof THEMES)[number] = THEMES.find((one) => one === localStorage.getItem("metlog-theme")) ?? "auto";
     const button = h("button", { class: "bare", "data-test": "theme", onclick: () => {
         theme = THEMES[(THEMES.findIndex((one) => one === theme) + 1) % THEMES.length] ?? "auto";
         localStorage.setItem("metlog-theme", theme);
@@ -31,7 +32,7 @@ function themeButton(): HTMLElement {
     } });
     const show = (): void => {
         document.documentElement.dataset["theme"] = theme;
-        say(button, { auto: "◐", light: "☀", dark: "☾" }[theme] ?? "◐");
+        fill(button, icon(theme));
         set(button, { title: `Theme: ${theme}`, "aria-label": `Theme: ${theme}. Change` });
     };
     show();
@@ -61,9 +62,9 @@ function frame(): void {
             h("nav", { "aria-label": "Views" }, [...links.values()]),
             h("span", { class: "tools" },
                 h("button", { class: "bare", title: "Key", "aria-label": "Use another key", "data-test": "key",
-                    onclick: () => void askForKey("Type another key in to act with it.").then((given) => given && location.reload()) }, "⚿"),
+                    onclick: () => void askForKey("Type another key in to act with it.").then((given) => given && location.reload()) }, icon("key")),
                 themeButton(),
-                h("button", { class: "bare", title: "Keys and queries (?)", "aria-label": "Help", "data-test": "help-button", onclick: help }, "?"),
+                h("button", { class: "bare wide", title: "Keys and queries (?)", "aria-label": "Help", "data-test": "help-button", onclick: help }, "?"),
                 h("a", { class: "bare docs", href: "/docs", title: "HTTP API" }, "API"),
             ),
         ),
@@ -77,6 +78,8 @@ function frame(): void {
     listen();
     start(main, (name) => {
         for (const [own, element] of links) set(element, { "aria-current": own === name ? "page" : null });
+        // On a phone they do not all fit.
+        links.get(name)?.scrollIntoView({ block: "nearest", inline: "center" });
     });
 }
 

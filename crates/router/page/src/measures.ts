@@ -1,5 +1,4 @@
-// Timers and counters over time: one stretch of time after the other is asked for, the latest first, and what is past
-// is not asked for again.
+// Timers and counters over time, all of them in one question.
 
 import { get } from "./api";
 import { type Json, type Tree } from "./json";
@@ -7,11 +6,8 @@ import { compose } from "./query";
 
 export type Kind = "timer" | "counter";
 
-/** What there is of one name and logger in a stretch of time. */
-export interface Measure {
-    kind: Kind;
-    logger: string;
-    name: string;
+/** What there is of a timer or counter in a stretch of time. */
+export interface Amount {
     count: number;
     /** What came together in a second: of a timer how often it ran, of a counter its sum. */
     rate: number;
@@ -22,6 +18,15 @@ export interface Measure {
     p90: number;
     p99: number;
     max: number;
+}
+
+/** All that was asked for of one name and logger. */
+export interface Measure extends Amount {
+    kind: Kind;
+    logger: string;
+    name: string;
+    /** Slot by slot; null where it was not there. */
+    course: (Amount | null)[];
 }
 
 /** A stretch of time, cut into equal slots at round moments. */
@@ -48,87 +53,67 @@ export function reach(seconds: number, slots: number, now: number): Reach {
 
 export const keyOf = ({ kind, logger, name }: { kind: Kind; logger: string; name: string }): string => JSON.stringify([kind, logger, name]);
 
-/** What was counted in one stretch. */
+/** What was counted. */
 export interface Counted {
+    reach: Reach;
     measures: Map<string, Measure>;
+    /** The first slot of which is known what was in it; not the first if time or room was up before. */
+    known: number;
     /** Time was up before all had been counted. */
     partial: boolean;
+    /** There was more than a course has room for. */
+    cut: boolean;
     unnamed: number;
     unreadable: number;
 }
 
-export async function count(query: string, since: number, until: number, signal: AbortSignal): Promise<Counted> {
-    const bounds = { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
+export async function count(query: string, reach: Reach, now: number, signal: AbortSignal): Promise<Counted> {
+    const [first = now, last = now] = [reach.starts[0], reach.starts.at(-1)];
+    const bounds = { since: new Date(first).toISOString(), until: new Date(last + reach.width).toISOString() };
     const asked = `${compose(query, bounds)} (type:timer OR type:counter)`;
-    return read(await get<Tree>("/v1/messages/tally", { query: asked, measures: true, deadline: "20s" }, signal));
+    const params = { query: asked, measures: true, courses: true, buckets: reach.starts.length, deadline: "20s" };
+    // One series would do; none is not to be had.
+    return read(await get<Tree>("/v1/messages/tally", { ...params, top: 1 }, signal), reach, now);
 }
 
 const number = (value: Json | undefined): number => Number(String(value ?? 0));
+const list = (value: Json | undefined): Json[] => (Array.isArray(value) ? value : []);
 
-/** What a tally says. */
-export function read(tally: Tree): Counted {
+/** What a tally says. The last slot is still open: it ends `now`, or its rates would be too low. */
+export function read(tally: Tree, reach: Reach, now: number): Counted {
+    const seconds = (from: number, until: number): number => Math.max((Math.min(until, now) - from) / 1000, 1);
+    const amount = (kind: Kind, row: (name: string) => Json | undefined, over: number): Amount => {
+        const total = number(row(kind === "timer" ? "total" : "sum"));
+        const [p50, p90, p99, max] = [number(row("p50")), number(row("p90")), number(row("p99")), number(row("max"))];
+        return { count: number(row("count")), rate: total / over, total, p50, p90, p99, max };
+    };
+    const first = reach.starts[0] ?? now;
+    const whole = seconds(first, first + reach.width * reach.starts.length);
     const of = (kind: Kind, rows: Json | undefined): Measure[] =>
-        ((rows ?? []) as Tree[]).map((row) => ({
-            kind,
-            logger: String(row["logger"]),
-            name: String(row["name"]),
-            count: number(row["count"]),
-            rate: number(row["per_second"]),
-            total: number(kind === "timer" ? row["total"] : row["sum"]),
-            p50: number(row["p50"]),
-            p90: number(row["p90"]),
-            p99: number(row["p99"]),
-            max: number(row["max"]),
-        }));
+        (list(rows) as Tree[]).map((row) => {
+            const columns = (row["course"] ?? {}) as Tree;
+            const course: (Amount | null)[] = reach.starts.map(() => null);
+            list(columns["bucket"]).forEach((bucket, at) => {
+                const start = reach.starts[number(bucket)];
+                if (start === undefined) return;
+                course[number(bucket)] = amount(kind, (name) => list(columns[name])[at], seconds(start, start + reach.width));
+            });
+            return { kind, logger: String(row["logger"]), name: String(row["name"]), ...amount(kind, (name) => row[name], whole), course };
+        });
     const all = [...of("timer", tally["timers"]), ...of("counter", tally["counters"])];
+    const [partial, cut] = [tally["partial"] === true, tally["cut"] === true];
+    // The latest are counted first, so what is before the earliest that is there is not known.
+    const there = all.map(({ course }) => course.findIndex((slot) => slot !== null)).filter((at) => at >= 0);
     return {
+        reach, partial, cut,
         measures: new Map(all.map((measure) => [keyOf(measure), measure])),
-        partial: tally["partial"] === true,
+        known: partial || cut ? Math.min(...there, reach.starts.length) : 0,
         unnamed: number(tally["unnamed"]),
         unreadable: number(tally["unreadable"]),
     };
 }
 
-/** Slots asked for at once: the router works on four questions at a time, and others ask too. */
-const AT_ONCE = 3;
-
-/** Slots of one query, kept. */
-export class Slots {
-    private readonly known = new Map<number, Counted>();
-
-    constructor(
-        private readonly query: string,
-        private readonly ask: typeof count = count,
-    ) {}
-
-    at(start: number): Counted | undefined {
-        return this.known.get(start);
-    }
-
-    /** How the values of a measure went. Where nothing was there a counter stood still; of a timer nothing is known. */
-    course(reach: Reach, key: string, value: (measure: Measure) => number): (number | null)[] {
-        const still = key.startsWith('["counter"');
-        return reach.starts.map((start) => {
-            const counted = this.known.get(start);
-            const measure = counted?.measures.get(key);
-            if (measure) return value(measure);
-            return counted && still ? 0 : null;
-        });
-    }
-
-    /** Fills what is missing, the latest first; the latest two once more, for messages that came late. */
-    async fill(reach: Reach, now: number, each: () => void, signal: AbortSignal): Promise<void> {
-        const wanted = new Set(reach.starts);
-        for (const start of this.known.keys()) if (!wanted.has(start)) this.known.delete(start);
-        const latest = reach.starts.slice(-2);
-        const left = reach.starts.filter((start) => latest.includes(start) || !this.known.has(start)).reverse();
-        const worker = async (): Promise<void> => {
-            for (let start = left.shift(); start !== undefined; start = left.shift()) {
-                const counted = await this.ask(this.query, start, Math.min(start + reach.width, Math.max(now, start + 1)), signal);
-                this.known.set(start, counted);
-                each();
-            }
-        };
-        await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    }
+/** How the values of a measure went. Where nothing was there a counter stood still; of a timer nothing is known. */
+export function course({ kind, course }: Measure, known: number, value: (amount: Amount) => number): (number | null)[] {
+    return course.map((slot, at) => (slot ? value(slot) : kind === "counter" && at >= known ? 0 : null));
 }

@@ -4,7 +4,7 @@ import { Lost, Refused } from "./api";
 import * as chart from "./chart";
 import { fill, h, say, set, svg } from "./dom";
 import { perSecond, plural, short, span } from "./format";
-import { type Counted, type Kind, type Measure, REACHES, type Reach, Slots, count, keyOf, reach } from "./measures";
+import { type Amount, type Counted, type Kind, type Measure, REACHES, count, course, keyOf, reach } from "./measures";
 import { PARTS, plot } from "./plot";
 import { check, moved, term } from "./query";
 import { type Context, link } from "./view";
@@ -23,7 +23,7 @@ export function metrics(context: Context): void {
     const { root, signal } = context;
     root.classList.add("page");
     let [period, query, sort, picked] = ["1h", "", "busiest", ""];
-    let [slots, stretch, counted] = [new Slots(""), null as Reach | null, null as Counted | null];
+    let counted: Counted | null = null;
     let loading = new AbortController();
     let painting = 0;
 
@@ -88,36 +88,32 @@ export function metrics(context: Context): void {
     const paint = (): void => {
         cancelAnimationFrame(painting);
         painting = requestAnimationFrame(() => {
-            if (signal.aborted || !counted || !stretch) return;
+            if (signal.aborted || !counted) return;
             const all = { timer: rows("timer"), counter: rows("counter") };
             none.hidden = all.timer.length + all.counter.length > 0;
             const chosen = counted.measures.get(picked) ?? all.timer[0] ?? all.counter[0];
-            for (const kind of ["timer", "counter"] as const) lists[kind].show(all[kind], chosen && keyOf(chosen), stretch, slots);
-            large.show(chosen ? { key: keyOf(chosen), measure: chosen, reach: stretch, slots } : null);
-            say(note, remarks(counted, stretch, slots));
+            for (const kind of ["timer", "counter"] as const) lists[kind].show(all[kind], chosen && keyOf(chosen), counted.known);
+            large.show(chosen ? { measure: chosen, counted } : null);
+            say(note, remarks(counted));
         });
     };
 
     /** Another question. What is shown stays until it is answered. */
     const anew = (): void => {
         loading.abort();
-        slots = new Slots(query);
         context.run(load());
     };
     const load = async (): Promise<void> => {
         loading.abort();
         loading = new AbortController();
-        const [mine, own] = [AbortSignal.any([signal, loading.signal]), slots];
+        const mine = AbortSignal.any([signal, loading.signal]);
         const { seconds, slots: many } = REACHES[period] ?? { seconds: 120, slots: 30 };
         const now = Date.now();
-        const wanted = reach(seconds, many, now);
         let error = "";
         try {
             await check(query, mine);
-            const whole = await count(query, wanted.starts[0] ?? now, now, mine);
-            [counted, stretch] = [whole, wanted];
+            counted = await count(query, reach(seconds, many, now), now, mine);
             paint();
-            await own.fill(wanted, now, paint, mine);
         } catch (failed) {
             if (mine.aborted || failed instanceof Lost) return;
             if (!(failed instanceof Refused)) throw failed;
@@ -147,7 +143,6 @@ export function metrics(context: Context): void {
         to?.focus();
         to?.click();
     };
-    slots = new Slots(query);
     // As often as there is something new to see, and not so often that a long time is read through again and again.
     let next = 0;
     context.every(1000, async () => {
@@ -165,11 +160,10 @@ function messages(measure: Measure, since: number, until: number): string {
     return link("search", { query, since: new Date(since).toISOString(), until: new Date(until).toISOString() });
 }
 
-function remarks(counted: Counted, reach: Reach, slots: Slots): string {
-    const missing = reach.starts.filter((start) => !slots.at(start)).length;
+function remarks(counted: Counted): string {
     return [
-        missing > 0 && `reading ${plural(missing, "more slot")} …`,
-        (counted.partial || reach.starts.some((start) => slots.at(start)?.partial)) && "time was up: only the latest messages were counted",
+        counted.partial && "time was up: only the latest messages were counted",
+        counted.cut && "too much for one picture: courses show only the latest",
         counted.unnamed > 0 && `${plural(counted.unnamed, "message")} of further names not shown`,
         counted.unreadable > 0 && `${plural(counted.unreadable, "message")} without a number left out`,
     ].filter((text) => text !== false).join("; ");
@@ -177,7 +171,8 @@ function remarks(counted: Counted, reach: Reach, slots: Slots): string {
 
 interface List {
     element: HTMLElement;
-    show(measures: Measure[], chosen: string | undefined, reach: Reach, slots: Slots): void;
+    /** `known`: the first slot of which something is known. */
+    show(measures: Measure[], chosen: string | undefined, known: number): void;
 }
 
 interface Line {
@@ -201,7 +196,7 @@ const SPARK = { width: 120, height: 24 };
 
 /** All timers, or all counters, each with a small picture of its course. Rows are kept while their numbers change. */
 function list(kind: Kind, pick: (key: string) => void): List {
-    const known = new Map<string, Line>();
+    const rows = new Map<string, Line>();
     let most = ROWS;
     const body = h("tbody");
     const more = h("button", { hidden: true, "data-test": `${kind}s-more` });
@@ -222,7 +217,7 @@ function list(kind: Kind, pick: (key: string) => void): List {
             h("td", { class: "wide" }, visible(measure.logger, 60)), cells, h("td", {}, spark));
         return { row, name, cells, band, line };
     };
-    const show: List["show"] = (measures, chosen, reach, slots) => {
+    const show: List["show"] = (measures, chosen, known) => {
         element.hidden = measures.length === 0;
         say(heading, `${title} (${measures.length})`);
         const some = measures.slice(0, most);
@@ -230,18 +225,18 @@ function list(kind: Kind, pick: (key: string) => void): List {
         say(more, `Show all ${measures.length}`);
         more.onclick = () => {
             most = Infinity;
-            show(measures, chosen, reach, slots);
+            show(measures, chosen, known);
         };
         const wanted = some.map((measure) => {
             const key = keyOf(measure);
-            const line = known.get(key) ?? make(key, measure);
-            known.set(key, line);
+            const line = rows.get(key) ?? make(key, measure);
+            rows.set(key, line);
             set(line.name, { "aria-pressed": key === chosen ? "true" : "false" });
             COLUMNS[kind].forEach(([, tell], at) => {
                 const cell = line.cells[at];
                 if (cell) say(cell, tell(measure));
             });
-            spark(line, kind, slots, reach, key);
+            spark(line, measure, known);
             return line.row;
         });
         const same = wanted.length === body.children.length && wanted.every((row, at) => body.children[at] === row);
@@ -253,9 +248,10 @@ function list(kind: Kind, pick: (key: string) => void): List {
     return { element, show };
 }
 
-function spark({ band, line }: Line, kind: Kind, slots: Slots, reach: Reach, key: string): void {
-    const course = (value: (measure: Measure) => number): (number | null)[] => slots.course(reach, key, value);
-    const [low, high] = kind === "timer" ? [course(({ p50 }) => p50), course(({ p90 }) => p90)] : [course(() => 0), course(({ rate }) => rate)];
+function spark({ band, line }: Line, measure: Measure, known: number): void {
+    const { kind } = measure;
+    const values = (value: (amount: Amount) => number): (number | null)[] => course(measure, known, value);
+    const [low, high] = kind === "timer" ? [values(({ p50 }) => p50), values(({ p90 }) => p90)] : [values(() => 0), values(({ rate }) => rate)];
     const top = chart.greatest(high) || 1;
     const points = (values: (number | null)[]): (chart.Point | null)[] =>
         chart.points(values, SPARK.width, SPARK.height - 3, top).map((point) => point && { x: point.x, y: point.y + 2 });

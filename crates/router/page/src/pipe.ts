@@ -1,5 +1,6 @@
 // What the router says of its pipeline, and what follows from it.
 
+import type { Icon } from "./icons";
 import type { Digits } from "./json";
 import type { Counts } from "./rates";
 
@@ -156,12 +157,12 @@ function filterText(name: string, filters: Filter[]): string {
 export type Level = "good" | "idle" | "warn" | "bad";
 
 /** Each state with a sign of its own and what it means. */
-export const STATES: Record<State, { sign: string; level: Level; means: string }> = {
-    delivering: { sign: "▶", level: "good", means: "takes what is meant for it" },
-    waiting: { sign: "○", level: "idle", means: "has everything and waits for more" },
-    retrying: { sign: "↻", level: "warn", means: "failed and tries again by itself" },
-    held: { sign: "!", level: "bad", means: "refuses us, so nothing is tried until somebody has looked" },
-    paused: { sign: "‖", level: "warn", means: "paused by hand" },
+export const STATES: Record<State, { sign: Icon; level: Level; means: string }> = {
+    delivering: { sign: "play", level: "good", means: "takes what is meant for it" },
+    waiting: { sign: "circle", level: "idle", means: "has everything and waits for more" },
+    retrying: { sign: "again", level: "warn", means: "failed and tries again by itself" },
+    held: { sign: "halt", level: "bad", means: "refuses us, so nothing is tried until somebody has looked" },
+    paused: { sign: "pause", level: "warn", means: "paused by hand" },
 };
 
 /** How bad it is that the spool will be full: a night is enough to do something about it, four hours are not. */

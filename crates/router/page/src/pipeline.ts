@@ -3,7 +3,9 @@
 import * as acts from "./acts";
 import { get } from "./api";
 import { type Child, fill, h, say, set } from "./dom";
+import { type Icon, icon } from "./icons";
 import { drawing, kind } from "./drawing";
+import { fleet } from "./fleet";
 import { bytes, percent, perSecond, plural, short, span, whole } from "./format";
 import {
     type Endpoint, type Filter, type Input, type Law, type Level, type Pipeline, STATES, conditions, flows, fullLevel, lawOfEndpoint,
@@ -53,6 +55,7 @@ export function pipeline(context: Context): void {
             h("button", { "data-test": "reload", onclick: () => act(acts.reload()) }, "Reload configuration"),
         ),
         wrong,
+        fleet(context),
         picture.element,
         h("details", { class: "as-tables", "data-test": "as-tables" }, h("summary", {}, "The drawing as tables"), tables.element),
         section("Endpoints", cards.element),
@@ -97,7 +100,7 @@ function headText({ version, started, now, reloads }: Pipeline): string {
     return `metlog ${version}, up ${span(Date.parse(now) - Date.parse(started))}, ${plural(reloads.applied, "reload")}${refused}`;
 }
 
-const SIGNS: Record<Level, string> = { good: "✓", idle: "○", warn: "▲", bad: "✖" };
+const SIGNS: Record<Level, Icon> = { good: "yes", idle: "circle", warn: "triangle", bad: "no" };
 
 /** Rebuilt only when something else is wrong: it is read out loud. */
 function showTroubles(list: HTMLElement, pipeline: Pipeline): void {
@@ -106,7 +109,7 @@ function showTroubles(list: HTMLElement, pipeline: Pipeline): void {
     const told = JSON.stringify(all);
     if (list.dataset["told"] === told) return;
     list.dataset["told"] = told;
-    fill(list, all.map(({ level, text }) => h("li", { class: level }, h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[level]), text)));
+    fill(list, all.map(({ level, text }) => h("li", { class: level }, icon(SIGNS[level]), " ", text)));
 }
 
 function showSpool(place: HTMLElement, { spool }: Pipeline): void {
@@ -238,7 +241,7 @@ function card(name: string, act: (done: Promise<boolean>) => void): Card {
             const { sign, level, means } = STATES[endpoint.state];
             set(element, { class: `card ${level}`, "data-state": endpoint.state });
             set(state, { class: `state ${level}`, title: means });
-            say(state, `${sign} ${endpoint.state}`);
+            if (state.textContent?.trim() !== endpoint.state) fill(state, icon(sign), ` ${endpoint.state}`);
             const takes = conditions(endpoint, pipeline.filters).join("; ") || "everything";
             const role = [endpoint.is_store && "keeps what the page shows", endpoint.alerts && "alerts", !endpoint.required && "may drop"];
             say(about, [endpoint.type, takes, ...role.filter((text) => text !== false)].join(" · "));

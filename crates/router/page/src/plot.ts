@@ -4,7 +4,7 @@
 import * as chart from "./chart";
 import { fill, h, say, set, svg } from "./dom";
 import { perSecond, span, whole } from "./format";
-import type { Kind, Measure, Reach, Slots } from "./measures";
+import { type Amount, type Counted, type Kind, type Measure, type Reach, course, keyOf } from "./measures";
 import { type Table, table } from "./table";
 import { clockNow, moment, tick } from "./show";
 
@@ -14,10 +14,8 @@ const [LEFT, RIGHT, TOP, BOTTOM, HEIGHT] = [64, 8, 8, 22, 230] as const;
 export const PARTS = [["p50", "half"], ["p90", "9 in 10"], ["p99", "99 in 100"]] as const;
 
 export interface Plotted {
-    key: string;
     measure: Measure;
-    reach: Reach;
-    slots: Slots;
+    counted: Counted;
 }
 
 export interface Plot {
@@ -27,7 +25,7 @@ export interface Plot {
 
 interface Line {
     start: number;
-    measure: Measure | undefined;
+    amount: Amount | null;
 }
 
 /** `messages` leads to the messages of a slot. */
@@ -45,18 +43,17 @@ export function plot(messages: (measure: Measure, since: number, until: number) 
     const tables: Record<Kind, Table<Line>> = { timer: timerTable(), counter: counterTable() };
 
     const width = (): number => Math.max(frame.clientWidth, 240) - LEFT - RIGHT;
-    const slot = (): { start: number; measure: Measure | undefined } | null => {
-        const start = shown && at !== null ? shown.reach.starts[at] : undefined;
-        return shown && start !== undefined ? { start, measure: shown.slots.at(start)?.measures.get(shown.key) } : null;
-    };
+    const lines = ({ measure, counted }: Plotted): Line[] =>
+        counted.reach.starts.map((start, at) => ({ start, amount: measure.course[at] ?? null }));
+    const slot = (): Line | null => (shown && at !== null ? lines(shown)[at] ?? null : null);
     const draw = (): void => {
         if (!shown || signal.aborted) return;
         const inner = { width: width(), height: HEIGHT - TOP - BOTTOM };
         set(picture, { viewBox: `0 0 ${inner.width + LEFT + RIGHT} ${HEIGHT}`, height: HEIGHT, width: inner.width + LEFT + RIGHT });
-        const { drawn, top, label } = course(shown, inner.width, inner.height);
-        const plane = svg("g", { transform: `translate(${LEFT} ${TOP})` }, axes(shown.reach, top, shown.measure.kind, inner), drawn);
+        const { drawn, top, label } = lined(shown, inner.width, inner.height);
+        const plane = svg("g", { transform: `translate(${LEFT} ${TOP})` }, axes(shown.counted.reach, top, shown.measure.kind, inner), drawn);
         if (at !== null) {
-            const x = ((at + 0.5) * inner.width) / shown.reach.starts.length;
+            const x = ((at + 0.5) * inner.width) / shown.counted.reach.starts.length;
             plane.append(svg("line", { class: "cursor", x1: x, x2: x, y1: 0, y2: inner.height }));
         }
         fill(picture, plane);
@@ -66,32 +63,32 @@ export function plot(messages: (measure: Measure, since: number, until: number) 
     const tell = (): void => {
         const here = slot();
         if (!shown || !here) {
-            const { measure } = shown ?? {};
-            fill(readout, measure ? `In all this time: ${summary(measure)}` : "");
+            fill(readout, shown ? `In all this time: ${summary(shown.measure.kind, shown.measure)}` : "");
             return;
         }
-        const until = here.start + shown.reach.width;
+        const { measure, counted: { reach } } = shown;
+        const until = here.start + reach.width;
         // As fine as slots are, not as their course is.
-        const scale = shown.reach.width * 10;
-        const text = `${tick(here.start, scale)} – ${tick(until, scale)}: ${here.measure ? summary(here.measure) : "nothing"}`;
+        const scale = reach.width * 10;
+        const text = `${tick(here.start, scale)} – ${tick(until, scale)}: ${here.amount ? summary(measure.kind, here.amount) : "nothing"}`;
         if (readout.firstChild?.textContent === text) return;
-        fill(readout, text, here.measure && [" ", h("a", { href: messages(shown.measure, here.start, until), "data-test": "slot-messages" }, "messages")]);
+        fill(readout, text, here.amount && [" ", h("a", { href: messages(measure, here.start, until), "data-test": "slot-messages" }, "messages")]);
     };
     const move = (to: number | null): void => {
-        const last = (shown?.reach.starts.length ?? 0) - 1;
+        const last = (shown?.counted.reach.starts.length ?? 0) - 1;
         at = to === null ? null : Math.min(Math.max(to, 0), last);
         draw();
     };
     const pointed = (event: PointerEvent): number => {
         const part = (event.clientX - frame.getBoundingClientRect().left - LEFT) / width();
-        return Math.floor(part * (shown?.reach.starts.length ?? 0));
+        return Math.floor(part * (shown?.counted.reach.starts.length ?? 0));
     };
     frame.addEventListener("pointermove", (event) => move(pointed(event)));
     frame.addEventListener("keydown", (event) => {
-        const last = (shown?.reach.starts.length ?? 0) - 1;
+        const last = (shown?.counted.reach.starts.length ?? 0) - 1;
         const to = { ArrowLeft: (at ?? last + 1) - 1, ArrowRight: (at ?? last - 1) + 1, Home: 0, End: last }[event.key];
         if (to !== undefined) move(to);
-        else if (event.key === "Enter" && slot()?.measure) readout.querySelector("a")?.click();
+        else if (event.key === "Enter" && slot()?.amount) readout.querySelector("a")?.click();
         else return;
         event.preventDefault();
     });
@@ -100,16 +97,16 @@ export function plot(messages: (measure: Measure, since: number, until: number) 
     signal.addEventListener("abort", () => size.disconnect());
 
     const show = (plotted: Plotted | null): void => {
-        if (plotted?.key !== shown?.key || plotted?.reach.width !== shown?.reach.width) at = null;
+        const same = plotted && shown && keyOf(plotted.measure) === keyOf(shown.measure) && plotted.counted.reach.width === shown.counted.reach.width;
+        if (!same) at = null;
         shown = plotted;
         element.hidden = plotted === null;
         if (!plotted) return;
-        const { measure, reach, slots, key } = plotted;
+        const { measure } = plotted;
         say(title, `${measure.name || "(no name)"}${measure.logger ? ` · ${measure.logger}` : ""}`);
         fill(legend, measure.kind === "timer" ? PARTS.map(([part, says]) => [mark(part), `${part}: ${says} took no longer `]) : [mark("rate"), "in a second"]);
-        const lines = reach.starts.map((start) => ({ start, measure: slots.at(start)?.measures.get(key) }));
         const own = tables[measure.kind];
-        own.show(lines);
+        own.show(lines(plotted));
         if (numbers.lastElementChild !== own.element) fill(numbers, h("summary", {}, "As a table"), own.element);
         draw();
     };
@@ -120,15 +117,15 @@ function mark(part: string): Node {
     return svg("svg", { class: "marking", width: 26, height: 8 }, svg("line", { class: `trace ${part}`, x1: 1, x2: 25, y1: 4, y2: 4 }));
 }
 
-/** A measure in a line. */
-export function summary(measure: Measure): string {
-    if (measure.kind === "counter") return `${perSecond(measure.rate)}, ${whole(measure.total)} altogether`;
-    const parts = PARTS.map(([part]) => `${part} ${span(measure[part])}`);
-    return `${parts.join(", ")}, most ${span(measure.max)}, ${whole(measure.total)} times`;
+/** What there was, in a line. */
+function summary(kind: Kind, amount: Amount): string {
+    if (kind === "counter") return `${perSecond(amount.rate)}, ${whole(amount.total)} altogether`;
+    const parts = PARTS.map(([part]) => `${part} ${span(amount[part])}`);
+    return `${parts.join(", ")}, most ${span(amount.max)}, ${whole(amount.total)} times`;
 }
 
-function course({ key, measure, reach, slots }: Plotted, width: number, height: number): { drawn: Node[]; top: number; label: string } {
-    const values = (value: (measure: Measure) => number): (number | null)[] => slots.course(reach, key, value);
+function lined({ measure, counted }: Plotted, width: number, height: number): { drawn: Node[]; top: number; label: string } {
+    const values = (value: (amount: Amount) => number): (number | null)[] => course(measure, counted.known, value);
     if (measure.kind === "counter") {
         const rates = values(({ rate }) => rate);
         const top = chart.ceiling(chart.greatest(rates));
@@ -138,13 +135,13 @@ function course({ key, measure, reach, slots }: Plotted, width: number, height: 
         return { drawn, top, label: `${measure.name}: up to ${perSecond(chart.greatest(rates))}` };
     }
     const top = chart.ceiling(chart.greatest(values(({ p99 }) => p99)));
-    const [p50, p90, p99] = PARTS.map(([part]) => chart.points(values((measure) => measure[part]), width, height, top));
+    const [p50, p90, p99] = PARTS.map(([part]) => chart.points(values((amount) => amount[part]), width, height, top));
     const drawn = [
         svg("path", { class: "band outer", d: chart.band(p90 ?? [], p99 ?? []) }),
         svg("path", { class: "band inner", d: chart.band(p50 ?? [], p90 ?? []) }),
         ...[p50, p90, p99].map((points, at) => svg("path", { class: `trace ${PARTS[at]?.[0]}`, d: chart.line(points ?? []) })),
     ];
-    return { drawn, top, label: `${measure.name}: ${summary(measure)}` };
+    return { drawn, top, label: `${measure.name}: ${summary(measure.kind, measure)}` };
 }
 
 function axes(reach: Reach, top: number, kind: Kind, { width, height }: { width: number; height: number }): Node {
@@ -165,10 +162,10 @@ function axes(reach: Reach, top: number, kind: Kind, { width, height }: { width:
 }
 
 const when = { title: "From", cell: ({ start }: Line) => moment(new Date(start).toISOString()).replace(/\.000/, "") };
-const of = (tell: (measure: Measure) => string) => ({ measure }: Line): string => (measure ? tell(measure) : "–");
+const of = (tell: (amount: Amount) => string) => ({ amount }: Line): string => (amount ? tell(amount) : "–");
 
 function timerTable(): Table<Line> {
-    const parts = PARTS.map(([part]) => ({ title: part, cell: of((measure) => span(measure[part])), number: true }));
+    const parts = PARTS.map(([part]) => ({ title: part, cell: of((amount) => span(amount[part])), number: true }));
     const rest = [{ title: "Most", cell: of(({ max }) => span(max)), number: true }, { title: "Times", cell: of(({ total }) => whole(total)), number: true }];
     return table<Line>("Course as a table", [when, ...parts, ...rest], ({ start }) => String(start), "Nothing.");
 }

@@ -163,34 +163,25 @@ test("a spool that fills up is told in time", () => {
     assert.deepEqual(levels.map((more) => pipe.fullLevel(spool(more))), ["good", "good", "warn", "bad", "warn", "bad"]);
 });
 
-const tally = (p50, sum) => ({
-    timers: [{ logger: "web", name: "db", count: 2, total: 4, per_second: 1, p50, p90: 2, p99: 3, max: 4 }],
-    counters: sum === null ? [] : [{ logger: "web", name: "db", count: 1, sum, per_second: sum / 10 }], partial: false, unnamed: 0, unreadable: 1,
-});
-
 test("slots lie at round moments and end with now", () => {
     const { width, starts } = measures.reach(30, 4, 100_001);
     assert.deepEqual([width, starts], [30_000, [0, 30_000, 60_000, 90_000]]);
 });
 
-test("slots are asked for once, the latest two again, and time moves on", async () => {
-    const asked = [];
-    const slots = new measures.Slots("q", async (query, since, until) => {
-        asked.push([since, until]);
-        return measures.read(tally(since / 1000, since === 60_000 ? null : 5));
-    });
-    const never = new AbortController().signal;
+test("courses say slot by slot what was there, and the open slot ends now", () => {
     const reach = measures.reach(30, 4, 100_000);
-    await slots.fill(reach, 100_000, () => {}, never);
-    assert.deepEqual(asked.map(([since]) => since), [90_000, 60_000, 30_000, 0], "the latest first");
-    assert.deepEqual(asked[0], [90_000, 100_000], "an open slot ends now, or its rate would be too low");
-    const [timer, counter] = [...slots.at(0).measures.keys()];
-    assert.deepEqual(slots.course(reach, timer, ({ p50 }) => p50), [0, 30, 60, 90]);
-    assert.deepEqual(slots.course(reach, counter, ({ rate }) => rate), [0.5, 0.5, 0, 0.5], "a counter of which nothing came stood still");
-    asked.length = 0;
-    const later = measures.reach(30, 4, 121_000);
-    assert.deepEqual(slots.course(later, counter, ({ rate }) => rate), [0.5, 0, 0.5, null]);
-    await slots.fill(later, 121_000, () => {}, never);
-    assert.deepEqual(asked.map(([since]) => since), [120_000, 90_000]);
-    assert.equal(slots.at(0), undefined, "what is out of sight is let go");
+    const timer = { logger: "web", name: "db", count: 3, total: 6, p50: 1, p90: 2, p99: 3, max: 4 };
+    const took = { bucket: [1, 3], count: [2, 1], total: [4, 2], p50: [1, 5], p90: [2, 6], p99: [3, 7], max: [4, 8] };
+    const counter = { logger: "web", name: "db", count: 2, sum: 130, course: { bucket: [1, 3], count: [1, 1], sum: [30, 100] } };
+    const tally = (more) => ({ timers: [{ ...timer, course: took }], counters: [counter], partial: false, cut: false, unnamed: 0, unreadable: 1, ...more });
+    const whole = measures.read(tally(), reach, 100_000);
+    const of = (counted, value) => [...counted.measures.values()].map((measure) => measures.course(measure, counted.known, value));
+    assert.deepEqual(of(whole, ({ p50 }) => p50)[0], [null, 1, null, 5]);
+    assert.deepEqual(of(whole, ({ rate }) => rate)[1], [0, 1, 0, 10], "a counter of which nothing came stood still; 100 in the last 10 s");
+    assert.deepEqual([...whole.measures.values()].map(({ rate }) => rate), [0.06, 1.3], "of 100 s");
+    assert.equal(whole.unreadable, 1);
+    for (const more of [{ partial: true }, { cut: true }]) {
+        assert.deepEqual(of(measures.read(tally(more), reach, 100_000), ({ rate }) => rate)[1], [null, 1, 0, 10], "what is before is not known");
+    }
+    assert.deepEqual(measures.read({ ...tally({ partial: true }), timers: [], counters: [] }, reach, 100_000).known, 4);
 });

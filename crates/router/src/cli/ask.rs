@@ -2,11 +2,13 @@
 
 use metlog_http::server::keys::not_whole;
 use metlog_settings::{Secret, source};
+use metlog_tls::Trust;
+use metlog_tls::rustls::StreamOwned;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which router.
 #[derive(clap::Args, Debug, Clone)]
@@ -15,18 +17,50 @@ pub struct Address {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5568", env = "METLOG_ROUTER_URL")]
     to: String,
     #[command(flatten)]
-    key: KeyFile,
+    credentials: Credentials,
 }
 
-/// The key to show, if any: from a file, or from `METLOG_KEY`. Never an argument: everybody on a machine can see those.
+/// Who we are, and whom we trust. The key comes from a file, or from `METLOG_KEY`, never as an argument: everybody on a
+/// machine can see those.
 #[derive(clap::Args, Debug, Clone, Default)]
-pub struct KeyFile {
+pub struct Credentials {
     /// A file with the key to show, where the router asks for one; otherwise that is METLOG_KEY.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Trusts the authorities in this PEM file besides the system's own, where the URL begins https://.
+    #[arg(long, alias = "ca", value_name = "FILE", env = "METLOG_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Shows this certificate (PEM, chain included), where the router asks for one.
+    #[arg(long, alias = "cert", value_name = "FILE", requires = "client_key", env = "METLOG_CLIENT_CERT")]
+    client_cert: Option<PathBuf>,
+    /// The private key of the certificate.
+    #[arg(long, alias = "key", value_name = "FILE", requires = "client_cert", env = "METLOG_CLIENT_KEY")]
+    client_key: Option<PathBuf>,
 }
 
-impl KeyFile {
+/// For a connection, and for its handshake.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A connection, safe or not.
+type Stream = Box<dyn Connection>;
+
+/// What such a connection can do.
+pub trait Connection: Read + Write + std::marker::Send {}
+
+impl<T: Read + Write + std::marker::Send> Connection for T {}
+
+impl Credentials {
+    fn secure(&self, host: &str, stream: TcpStream) -> Result<Stream, String> {
+        let Credentials { ca_file, client_cert, client_key, .. } = self.clone();
+        let trust = Trust { ca_file, client_cert, client_key, ..Trust::default() };
+        let trusted = trust.open(OPTION, &[b"http/1.1"]).map_err(as_options)?;
+        let patience = stream.read_timeout().map_err(|error| error.to_string())?;
+        let tls = metlog_tls::shake_hands(&trusted, host, &stream, Instant::now() + CONNECT).map_err(as_options)?;
+        let restored = stream.set_write_timeout(None).and_then(|()| stream.set_read_timeout(patience));
+        restored.map_err(|error| error.to_string())?;
+        Ok(Box::new(StreamOwned::new(tls, stream)))
+    }
+
     fn read(&self) -> Result<Option<Secret>, String> {
         let (place, text) = match &self.key_file {
             Some(file) => {
@@ -48,12 +82,27 @@ impl KeyFile {
     }
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to)
+    }
+}
+
+/// What stands before the names of settings in error texts; here they are options.
+const OPTION: &str = "--";
+
+fn as_options(why: String) -> String {
+    ["ca_file", "client_cert", "client_key"].iter().fold(why, |why, name| {
+        why.replace(&format!("{OPTION}{name}"), &format!("{OPTION}{}", name.replace('_', "-")))
+    })
+}
+
 /// The answer's status and its body, still to be read.
 pub struct Answer {
     /// 200 and so on.
     pub status: u16,
     /// What follows.
-    pub body: BufReader<TcpStream>,
+    pub body: BufReader<Stream>,
 }
 
 /// What somebody sees who looks on.
@@ -69,8 +118,8 @@ const MOST: u64 = 64 << 20;
 
 impl Address {
     /// The router at this URL.
-    pub fn at(url: &str, key: &KeyFile) -> Self {
-        Address { to: url.to_owned(), key: key.clone() }
+    pub fn at(url: &str, credentials: &Credentials) -> Self {
+        Address { to: url.to_owned(), credentials: credentials.clone() }
     }
 
     /// Sends a request. HTTP/1.0, so that the end of the connection is the end of the answer.
@@ -79,17 +128,26 @@ impl Address {
     /// What happened, with the address.
     pub fn ask(&self, method: &str, path: &str, body: &[u8], patience: Option<Duration>) -> Result<Answer, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.to);
-        let rest =
-            self.to.strip_prefix("http://").ok_or_else(|| failed(&"expected a URL such as http://127.0.0.1:5568"))?;
+        let (tls, rest) = match self.to.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            _ => return Err(failed(&"expected a URL such as http://127.0.0.1:5568")),
+        };
         let authority = rest.split('/').next().unwrap_or_default();
-        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:5568") };
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        let with_port = if has_port { authority.to_owned() } else { format!("{authority}:5568") };
+        let host = with_port.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
         let found = with_port.to_socket_addrs().map_err(|error| failed(&error))?.next();
         let found = found.ok_or_else(|| failed(&"no such host"))?;
-        let key = self.key.read()?;
+        let key = self.credentials.read()?;
         let key = key.map_or(String::new(), |key| format!("Authorization: Bearer {}\r\n", key.reveal()));
         let ask = || -> io::Result<Answer> {
-            let mut stream = TcpStream::connect_timeout(&found, Duration::from_secs(5))?;
+            let stream = TcpStream::connect_timeout(&found, CONNECT)?;
             stream.set_read_timeout(patience)?;
+            let mut stream: Stream = match tls {
+                false => Box::new(stream),
+                true => self.credentials.secure(host, stream).map_err(io::Error::other)?,
+            };
             let head = format!(
                 "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n{key}\r\n",
                 body.len()
@@ -104,7 +162,10 @@ impl Address {
             io::ErrorKind::ConnectionRefused => {
                 failed(&"nobody listens there; is the router running, and is this its `router.http`?")
             }
-            _ => failed(&error),
+            _ => match metlog_tls::explain(&error, OPTION) {
+                Some(why) => failed(&as_options(why)),
+                None => failed(&error),
+            },
         })
     }
 

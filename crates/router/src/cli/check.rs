@@ -1,4 +1,4 @@
-//! `check`: the same reading as a start, and nothing opened.
+//! `check`: the same reading as a start, certificate files included, and nothing opened.
 
 use super::wrong;
 use crate::config;
@@ -14,9 +14,10 @@ pub struct Check {
 
 impl Check {
     pub(super) fn go(self) -> ExitCode {
-        match config::load(Some(&self.file)) {
-            Ok(plan) => {
-                plan.warnings.iter().for_each(|warning| eprintln!("note: {warning}"));
+        let read = config::load(Some(&self.file)).and_then(|plan| plan.examine().map(|remarks| (plan, remarks)));
+        match read {
+            Ok((plan, remarks)) => {
+                plan.warnings.iter().chain(&remarks).for_each(|warning| eprintln!("note: {warning}"));
                 let (inputs, endpoints) = (plan.inputs.len(), plan.endpoints.len());
                 println!("{}: in order; inputs: {inputs}, endpoints: {endpoints}", self.file.display());
                 ExitCode::SUCCESS

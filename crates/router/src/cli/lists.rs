@@ -3,7 +3,7 @@
 use super::exit;
 use crate::config;
 use metlog_http::server::DialectEntry;
-use metlog_pipeline::{EndpointEntry, FilterEntry, InputEntry, SenderEntry};
+use metlog_pipeline::{BeaconEntry, EndpointEntry, FilterEntry, InputEntry, SenderEntry};
 use metlog_settings::suggest;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ pub struct Plugins {}
 /// Arguments of `example`.
 #[derive(clap::Args, Debug)]
 pub struct Example {
-    /// What: `input`, `filter` or `endpoint`.
+    /// What: `input`, `filter`, `endpoint` or `fleet`.
     kind: String,
     /// Which, as `plugins` lists it.
     name: String,
@@ -36,6 +36,8 @@ pub fn sections() -> BTreeMap<&'static str, BTreeMap<&'static str, String>> {
         "dialect",
         DialectEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())).collect(),
     );
+    let fleets = BeaconEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned()));
+    all.insert("fleet", fleets.collect());
     let mut endpoints: BTreeMap<_, _> =
         SenderEntry::all().into_iter().map(|entry| (entry.name, of_client(entry.example, entry.name))).collect();
     endpoints.extend(EndpointEntry::all().into_iter().map(|entry| (entry.name, entry.example.to_owned())));

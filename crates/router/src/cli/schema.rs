@@ -4,10 +4,10 @@
 //! stricter than they are where they are lenient: a number is written as one, or as a `${VARIABLE}`, not as text.
 
 use super::{exit, lists};
-use crate::config::{EndpointKeys, HttpInput, KeySettings, RouterSettings, SpoolSettings};
+use crate::config::{EndpointKeys, FleetSettings, HttpInput, KeySettings, RouterSettings, SpoolSettings};
 use metlog_http::server::DialectEntry;
 use metlog_pipeline::describe::{Form, Shape, describe};
-use metlog_pipeline::{EndpointEntry, FilterEntry, InputEntry, SenderEntry};
+use metlog_pipeline::{BeaconEntry, EndpointEntry, FilterEntry, InputEntry, SenderEntry};
 use metlog_settings::{Kind, Node, Problems, Table, toml};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -51,6 +51,13 @@ pub fn schema() -> Value {
             definitions.insert(format!("{singular}.{}", plugin.name), plugin.section);
         }
     }
+    let fleet = fleet(&own);
+    let usual = reference(fleet.name, "nats");
+    let any = json!({ "$ref": "#/definitions/fleet" });
+    let section = json!({ "if": { "required": ["type"] }, "then": any, "else": &usual, "anyOf": [&usual, true] });
+    properties.insert("fleet".to_owned(), section);
+    definitions.insert("fleet".to_owned(), fleet.any());
+    definitions.extend(fleet.plugins.into_iter().map(|plugin| (format!("fleet.{}", plugin.name), plugin.section)));
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": format!("metlog-router {}", env!("CARGO_PKG_VERSION")),
@@ -218,6 +225,20 @@ fn endpoints(common: &Value) -> Sections {
         }
     }
     Sections { name: "endpoint", plugins: plugins.into_values().collect() }
+}
+
+/// `[fleet]`, by its type.
+fn fleet(own: &dyn Fn(&str, Shape) -> Value) -> Sections {
+    let common = own("FleetSettings", describe::<FleetSettings>());
+    let plugin = |entry: &&'static BeaconEntry| {
+        let read = |node: &Node| (entry.read)(node).map(drop);
+        let mut plugin = plugin(entry.name, entry.aliases, entry.example, &(entry.describe)(), &read);
+        for (key, value) in common.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            set(&mut plugin.section, key, value.clone());
+        }
+        plugin
+    };
+    Sections { name: "fleet", plugins: BeaconEntry::all().iter().map(plugin).collect() }
 }
 
 type Read<'a> = &'a dyn Fn(&Node) -> Result<(), Problems>;
@@ -388,7 +409,7 @@ fn remarks(example: &str) -> BTreeMap<String, String> {
 fn source_texts() -> BTreeMap<String, BTreeMap<String, String>> {
     let mut all: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let (mut of, mut text) = (None, Vec::new());
-    for line in concat!(include_str!("../config/sections.rs"), include_str!("../config/keys.rs")).lines().map(str::trim)
+    for line in concat!(include_str!("../config/sections.rs"), include_str!("../config/keys.rs"), include_str!("../config/fleet.rs")).lines().map(str::trim)
     {
         if let Some(comment) = line.strip_prefix("///") {
             text.push(comment.trim());

@@ -21,7 +21,7 @@ impl Service {
     pub fn ready(&self, router: &Router) {
         let places = router.places();
         for at in metlog_listen::inherited() {
-            if !places.iter().any(|(_, place)| place.ends_with(&at.to_string())) {
+            if !places.iter().any(|(_, place)| place.contains(&at.to_string())) {
                 crate::say!("note: the service manager listens on {at}, and nothing in the configuration does");
             }
         }

@@ -95,7 +95,7 @@ struct Found {
     directory: PathBuf,
     /// The endpoints there are, unless only the directory was given.
     endpoints: Option<Vec<String>>,
-    /// The router's HTTP address.
+    /// The router's URL, by its HTTP address; empty: it has none.
     http: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Place {
             return Err(End::Failed(why));
         }
         let endpoints = plan.as_ref().map(|plan| plan.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect());
-        Ok(Found { directory, endpoints, http: plan.map(|plan| plan.router.http) })
+        Ok(Found { directory, endpoints, http: plan.map(|plan| plan.router.url()) })
     }
 }
 

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Status {
     #[command(flatten)]
     to: Address,
+    #[command(flatten)]
+    fleet: super::fleet::Where,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -23,6 +25,9 @@ pub struct Status {
 
 impl Status {
     pub(super) fn go(self) -> ExitCode {
+        if self.fleet.is_asked() {
+            return self.fleet.go(self.to, self.json, self.watch);
+        }
         if self.watch && !self.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
             return super::watch::watch(self.to);
         }
@@ -77,6 +82,15 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{value:.*} {}", usize::from(unit > 0), units.get(unit).copied().unwrap_or("B"))
 }
 
+/// A line about connections that were not let in, if there were any.
+fn turned_away(out: &mut String, place: &str, reasons: Option<&Value>) {
+    let reasons = reasons.and_then(Value::as_object).into_iter().flatten();
+    let told: Vec<String> = reasons.map(|(reason, count)| format!("{count} {reason}")).collect();
+    if !told.is_empty() {
+        let _ = writeln!(out, "turned away at {place}: {}", told.join(", "));
+    }
+}
+
 fn table(now: &Value, before: Option<&Value>) -> String {
     let mut out = String::new();
     let per_second = |path: &str| match before {
@@ -106,6 +120,12 @@ fn table(now: &Value, before: Option<&Value>) -> String {
             number(line, "/duplicates"),
             number(line, "/lost"),
         );
+    }
+    for (name, line) in now.pointer("/inputs").and_then(Value::as_object).into_iter().flatten() {
+        turned_away(&mut out, name, line.pointer("/turned_away_for"));
+    }
+    for (url, line) in now.pointer("/ports").and_then(Value::as_object).into_iter().flatten() {
+        turned_away(&mut out, url, line.pointer("/connections_refused"));
     }
     let _ = writeln!(
         out,

@@ -20,13 +20,34 @@ const EVERY: Duration = Duration::from_secs(1);
 const KEYS: Duration = Duration::from_millis(100);
 
 /// What the router answered, and when.
-type Answer = (Instant, Result<Value, String>);
+pub(super) type Answer = (Instant, Result<Value, String>);
 
-/// Draws until q, Esc or Ctrl-C is pressed.
+/// What is drawn of answers.
+pub(super) trait Picture {
+    /// Another answer.
+    fn take(&mut self, answer: Answer);
+
+    /// As it is now.
+    fn draw(&self, frame: &mut Frame<'_>);
+}
+
+/// Draws the pipeline.
 pub(super) fn watch(to: Address) -> ExitCode {
+    let ask = move || {
+        serde_json::from_slice(&to.get("/v1/pipeline")?)
+            .map_err(|_| "the router's answer cannot be read; is it of another version?".to_owned())
+    };
+    show(ask, Screen::default())
+}
+
+/// Asks and draws until q, Esc or Ctrl-C is pressed.
+pub(super) fn show(
+    question: impl FnMut() -> Result<Value, String> + Send + 'static,
+    mut screen: impl Picture,
+) -> ExitCode {
     let (tell, answers) = sync_channel(1);
     // A router that does not answer must not keep the keys from working.
-    std::thread::spawn(move || ask(&to, &tell));
+    std::thread::spawn(move || ask(question, &tell));
     let mut terminal = match ratatui::try_init() {
         Ok(terminal) => terminal,
         Err(error) => {
@@ -34,7 +55,6 @@ pub(super) fn watch(to: Address) -> ExitCode {
             return exit::failed();
         }
     };
-    let mut screen = Screen::default();
     let ended = loop {
         if let Err(error) = terminal.draw(|frame| screen.draw(frame)) {
             break Err(error);
@@ -55,15 +75,11 @@ pub(super) fn watch(to: Address) -> ExitCode {
     }
 }
 
-fn ask(to: &Address, tell: &SyncSender<Answer>) {
+fn ask(mut question: impl FnMut() -> Result<Value, String>, tell: &SyncSender<Answer>) {
     loop {
         let asked = Instant::now();
-        let answer = to.get("/v1/pipeline").and_then(|text| {
-            serde_json::from_slice(&text)
-                .map_err(|_| "the router's answer cannot be read; is it of another version?".to_owned())
-        });
         // Nobody watches any more.
-        if tell.send((asked, answer)).is_err() {
+        if tell.send((asked, question())).is_err() {
             return;
         }
         std::thread::sleep(EVERY.saturating_sub(asked.elapsed()));
@@ -71,7 +87,7 @@ fn ask(to: &Address, tell: &SyncSender<Answer>) {
 }
 
 /// Until there is something to draw. False: that was the end.
-fn wait(screen: &mut Screen, answers: &Receiver<Answer>) -> std::io::Result<bool> {
+fn wait(screen: &mut impl Picture, answers: &Receiver<Answer>) -> std::io::Result<bool> {
     loop {
         if event::poll(Duration::ZERO)? {
             return Ok(match event::read()? {
@@ -102,12 +118,12 @@ struct Screen {
     trouble: Option<String>,
 }
 
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     // What is drawn came over the network.
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn list<'a>(pipeline: &'a Value, path: &str) -> &'a [Value] {
+pub(super) fn list<'a>(pipeline: &'a Value, path: &str) -> &'a [Value] {
     pipeline.pointer(path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
@@ -117,7 +133,7 @@ fn sum(of: &Value, path: &str) -> u64 {
 }
 
 /// A time as people say it.
-fn spoken(seconds: f64) -> String {
+pub(super) fn spoken(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
@@ -127,7 +143,7 @@ fn spoken(seconds: f64) -> String {
     }
 }
 
-impl Screen {
+impl Picture for Screen {
     fn take(&mut self, (at, answer): Answer) {
         match answer {
             Ok(pipeline) => {
@@ -135,20 +151,6 @@ impl Screen {
                 self.before = self.now.replace((at, pipeline));
             }
             Err(why) => self.trouble = Some(why),
-        }
-    }
-
-    /// How much a number of the part of this name grew in a second.
-    fn rate(&self, parts: &str, name: &str, path: &str) -> String {
-        let of = |pipeline: &Value| {
-            let part = list(pipeline, parts).iter().find(|part| text(part, "/name") == name);
-            part.map(|part| number(part, path))
-        };
-        let (Some((now, last)), Some((then, first))) = (&self.now, &self.before) else { return String::new() };
-        let time = now.saturating_duration_since(*then).as_secs_f64();
-        match (of(last), of(first)) {
-            (Some(last), Some(first)) if time > 0.0 => format!("{:.0}/s", last.saturating_sub(first) as f64 / time),
-            _ => String::new(),
         }
     }
 
@@ -182,6 +184,22 @@ impl Screen {
         draw_spool(frame, spool, pipeline);
         draw_law(frame, law, pipeline);
         frame.render_widget(Line::styled("q, Esc or Ctrl-C ends", Style::new().add_modifier(Modifier::DIM)), foot);
+    }
+}
+
+impl Screen {
+    /// How much a number of the part of this name grew in a second.
+    fn rate(&self, parts: &str, name: &str, path: &str) -> String {
+        let of = |pipeline: &Value| {
+            let part = list(pipeline, parts).iter().find(|part| text(part, "/name") == name);
+            part.map(|part| number(part, path))
+        };
+        let (Some((now, last)), Some((then, first))) = (&self.now, &self.before) else { return String::new() };
+        let time = now.saturating_duration_since(*then).as_secs_f64();
+        match (of(last), of(first)) {
+            (Some(last), Some(first)) if time > 0.0 => format!("{:.0}/s", last.saturating_sub(first) as f64 / time),
+            _ => String::new(),
+        }
     }
 
     fn draw_inputs(&self, frame: &mut Frame<'_>, area: Rect, pipeline: &Value) {
@@ -241,7 +259,7 @@ impl Screen {
     }
 }
 
-fn table<'a, const N: usize>(
+pub(super) fn table<'a, const N: usize>(
     title: &'a str,
     rows: Vec<Row<'a>>,
     widths: &[Constraint],
@@ -252,7 +270,7 @@ fn table<'a, const N: usize>(
     Table::new(rows, widths.iter().copied()).header(head).block(block).column_spacing(1)
 }
 
-fn bad() -> Style {
+pub(super) fn bad() -> Style {
     Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)
 }
 

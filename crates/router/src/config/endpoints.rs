@@ -27,9 +27,14 @@ pub struct EndpointPlan {
     pub(crate) alerts: bool,
     /// Opens an instance.
     pub open: Open,
+    /// Reads the files that its settings name.
+    pub(crate) examine: Examine,
     /// Opens what it keeps for questions, if it keeps anything.
     pub store: Option<OpenStore>,
 }
+
+/// Reads the files that settings name; what it gives is what will soon be wrong with them.
+pub type Examine = Arc<dyn Fn() -> Result<Vec<String>, Problems> + Send + Sync>;
 
 /// Opens a store.
 pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn Store>, String> + Send + Sync>;
@@ -71,7 +76,7 @@ pub(super) fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<Endpo
         Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?())
     });
     let open = problems.note(opener(&kind, &place, own).map_err(mistyped));
-    let (Some(keys), Some(open)) = (keys, open) else { return Err(problems) };
+    let (Some(keys), Some((open, examine))) = (keys, open) else { return Err(problems) };
     let alerts = keys.alerts.unwrap_or_else(|| EndpointEntry::find(&kind).is_ok_and(|entry| entry.alerts));
     problems.or(EndpointPlan {
         name: named.name.to_owned(),
@@ -83,22 +88,26 @@ pub(super) fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<Endpo
         filters,
         alerts,
         open,
+        examine,
         store,
     })
 }
 
 /// How to open an endpoint of a kind: one of its own, or a sender.
-fn opener(kind: &str, place: &Origin, settings: Node) -> Result<Open, Problems> {
+fn opener(kind: &str, place: &Origin, settings: Node) -> Result<(Open, Examine), Problems> {
+    let own = settings.clone();
     if let Ok(entry) = EndpointEntry::find(kind) {
         drop((entry.read)(&settings)?);
-        return Ok(Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?()));
+        let open: Open = Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?());
+        return Ok((open, Arc::new(move || (entry.examine)(&own))));
     }
     if let Ok(entry) = SenderEntry::find(kind) {
         drop((entry.read)(&settings)?);
-        return Ok(Arc::new(move || {
+        let open: Open = Arc::new(move || {
             let sender = (entry.read)(&settings).map_err(|problems| problems.to_string())?()?;
             Ok(Box::new(Forward(sender)) as Box<dyn Endpoint>)
-        }));
+        });
+        return Ok((open, Arc::new(move || (entry.examine)(&own))));
     }
     let known = endpoint_kinds();
     let message = format!("unknown endpoint `{kind}`, this program has {}", known.join(", "));

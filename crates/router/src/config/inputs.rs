@@ -4,8 +4,10 @@ use super::sections::{HttpInput, RouterSettings};
 use super::{Named, unknown};
 use crate::http::Ground;
 use metlog_http::server::DialectEntry;
+use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Input, InputEntry};
 use metlog_settings::{Node, Problem, Problems};
+use metlog_tls::Identity;
 
 /// An input that was found right.
 pub struct InputPlan {
@@ -61,6 +63,12 @@ fn http_input(named: &Named<'_>, settings: &Node, router: &RouterSettings, keys:
     problems.or(http)
 }
 
+/// Reads a listener's files.
+pub(super) fn examine_tls(tls: Option<&Identity>, section: &Node) -> Result<Vec<String>, Problems> {
+    let examined = tls.map_or(Ok(Vec::new()), Identity::examine);
+    examined.map_err(|why| blame(section, why).into())
+}
+
 impl InputPlan {
     /// Opens it again and again, long after the plan is gone.
     pub fn reopen(
@@ -73,6 +81,14 @@ impl InputPlan {
             InputKind::Plugin(entry) => (entry.read)(&section).map_err(|problems| problems.to_string())?().map(Some),
             InputKind::Http(http) if http.listen.is_empty() => Ok(None),
             InputKind::Http(http) => Ok(Some(Box::new(crate::http::Listener::open(http, ground.clone())?))),
+        }
+    }
+
+    /// Reads the files that its settings name, and says what will soon be wrong with them.
+    pub(super) fn examine(&self) -> Result<Vec<String>, Problems> {
+        match &self.what {
+            InputKind::Plugin(entry) => (entry.examine)(&self.section),
+            InputKind::Http(http) => examine_tls(http.tls.as_ref(), &self.section),
         }
     }
 

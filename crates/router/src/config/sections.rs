@@ -2,6 +2,7 @@
 
 use metlog_message::{Severity, Timestamp, wire};
 use metlog_settings::{Kind, Node, Problems, Size, Span, Table, suggest};
+use metlog_tls::Identity;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -36,6 +37,8 @@ pub struct RouterSettings {
     pub trusted_network: bool,
     /// Names under which the HTTP port may be addressed, beside those of this machine.
     pub allowed_hosts: Vec<String>,
+    /// Speaks TLS on the HTTP port, and nothing else.
+    pub tls: Option<Identity>,
 }
 
 impl Default for RouterSettings {
@@ -53,11 +56,26 @@ impl Default for RouterSettings {
             threads: 0,
             trusted_network: false,
             allowed_hosts: Vec::new(),
+            tls: None,
         }
     }
 }
 
 impl RouterSettings {
+    /// Where its HTTP port is, as clients write it; empty: nowhere.
+    pub fn url(&self) -> String {
+        match (self.http.as_str(), &self.tls) {
+            ("", _) => String::new(),
+            (at, None) => format!("http://{at}"),
+            (at, Some(_)) => format!("https://{at}"),
+        }
+    }
+
+    /// Whether its HTTP port knows by their certificates who comes.
+    pub fn asks(&self) -> bool {
+        self.tls.as_ref().is_some_and(Identity::asks)
+    }
+
     /// What a message may be.
     pub fn limits(&self) -> wire::Limits {
         let whole = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
@@ -138,6 +156,7 @@ impl SpoolSettings {
                 SyncSetting::Never => metlog_spool::Sync::Never,
             },
             first_id: first_id(Timestamp::now()),
+            hold: u64::MAX,
         }
     }
 }
@@ -163,6 +182,8 @@ pub struct HttpInput {
     pub trusted_network: bool,
     /// Names under which the port may be addressed, beside its own.
     pub allowed_hosts: Vec<String>,
+    /// Speaks TLS on the port of its own, and nothing else.
+    pub tls: Option<Identity>,
     /// What each dialect is told, from the tables of their names.
     #[serde(skip)]
     pub settings: BTreeMap<String, Node>,

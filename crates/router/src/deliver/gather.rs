@@ -1,9 +1,9 @@
 //! Frames of the spool to batches as an endpoint likes them.
 
-use super::Cursor;
+use crate::forwards;
 use metlog_message::{Lines, batch::bit};
-use metlog_pipeline::Pacing;
-use metlog_spool::Frame;
+use metlog_pipeline::{Pacing, Passed};
+use metlog_spool::{Disk, Frame, Fs, Reader};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub struct Chunk {
     whole: Option<Arc<Frame>>,
     lines: Lines,
     ids: Vec<u64>,
+    /// Where some of them have been before.
+    passed: Vec<Passed>,
     /// All ids below are dealt with once this chunk is.
     pub upto: u64,
     /// Its number in the ledger.
@@ -40,6 +42,11 @@ impl Chunk {
         &self.ids
     }
 
+    /// Where some of them have been before.
+    pub fn passed(&self) -> &[Passed] {
+        &self.passed
+    }
+
     /// How many messages.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -54,6 +61,7 @@ impl Chunk {
         self.whole = None;
         self.lines.clear();
         self.ids.clear();
+        self.passed.clear();
     }
 }
 
@@ -69,8 +77,8 @@ pub enum Next {
 }
 
 /// An endpoint's way through the spool.
-pub struct Gather {
-    reader: Cursor,
+pub struct Gather<F: Fs = Disk> {
+    reader: Reader<F>,
     slot: u32,
     pacing: Pacing,
     /// A frame that did not fit whole, and from where on.
@@ -78,9 +86,9 @@ pub struct Gather {
     last: Option<Instant>,
 }
 
-impl Gather {
+impl<F: Fs> Gather<F> {
     /// From where the reader stands.
-    pub fn new(reader: Cursor, slot: u32, pacing: Pacing) -> Self {
+    pub fn new(reader: Reader<F>, slot: u32, pacing: Pacing) -> Self {
         Gather { reader, slot, pacing, current: None, last: None }
     }
 
@@ -162,6 +170,11 @@ impl Gather {
     /// Copies what this endpoint wants. False: the chunk is full, and the rest of the frame waits.
     fn copy(&mut self, chunk: &mut Chunk, frame: &Arc<Frame>, from: usize) -> bool {
         let bit = bit(self.slot);
+        if let Some(routers) = forwards::passed(frame.batch.noted()) {
+            let last = chunk.passed.last().map(|(_, routers)| routers).filter(|last| &***last == routers);
+            let routers = last.cloned().unwrap_or_else(|| routers.into());
+            chunk.passed.push((frame.first_id..frame.end(), routers));
+        }
         for (at, wants) in frame.batch.wants().iter().enumerate().skip(from) {
             if wants & bit == 0 {
                 continue;

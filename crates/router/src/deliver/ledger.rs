@@ -1,15 +1,15 @@
 //! Which chunks are done: several are under way at once and end in any order, and the cursor is the lowest position not
 //! yet settled.
 
-use super::{Chunk, Cursor};
+use super::Chunk;
 use crate::accounting::{EndpointAccount, EndpointCounts};
-use metlog_spool::AppendError;
+use metlog_spool::{AppendError, Disk, Fs, Reader};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The chunks of one endpoint.
-pub struct Ledger {
-    cursor: Cursor,
+pub struct Ledger<F: Fs = Disk> {
+    cursor: Reader<F>,
     settle: Duration,
     /// Grows at every relapse: chunks of an earlier epoch are void.
     epoch: u64,
@@ -29,9 +29,9 @@ struct Done {
     whole: bool,
 }
 
-impl Ledger {
+impl<F: Fs> Ledger<F> {
     /// Moves this cursor, so much later than the peer has confirmed.
-    pub fn new(cursor: Cursor, settle: Duration) -> Self {
+    pub fn new(cursor: Reader<F>, settle: Duration) -> Self {
         let committed = cursor.position();
         Ledger {
             cursor,

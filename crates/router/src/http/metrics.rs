@@ -1,7 +1,7 @@
 //! `/metrics`: the account in Prometheus's text form.
 
 use crate::router::Router;
-use metlog_pipeline::Reason;
+use metlog_pipeline::{Away, Reason};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::PoisonError;
@@ -53,8 +53,11 @@ pub fn text(router: &Router) -> String {
     inputs().for_each(|(name, line)| out.value("metlog_lost_total", &[("input", name)], line.counts.lost));
 
     out.about("metlog_turned_away_total", "counter", "Connections not let in, or thrown out.");
-    inputs()
-        .for_each(|(name, line)| out.value("metlog_turned_away_total", &[("input", name)], line.counts.turned_away));
+    for (name, line) in inputs() {
+        for (why, count) in Away::ALL.iter().zip(line.counts.turned_away_for) {
+            out.value("metlog_turned_away_total", &[("input", name), ("reason", why.name())], count);
+        }
+    }
 
     let losses = router.floor.clients.losses();
     out.about("metlog_clients", "gauge", "Clients whose running numbers are followed.");
@@ -64,6 +67,7 @@ pub fn text(router: &Router) -> String {
     out.about("metlog_client_untracked_total", "counter", "Messages whose running number could not be judged.");
     out.value("metlog_client_untracked_total", &[], losses.untracked);
 
+    forwards(&mut out, router);
     endpoints(&mut out, &account.endpoints);
     out.about("metlog_unaccounted", "gauge", "What the sums leave over. Anything but 0 is a fault of the router.");
     inputs().for_each(|(name, line)| out.value("metlog_unaccounted", &[("input", name)], line.unaccounted));
@@ -71,6 +75,7 @@ pub fn text(router: &Router) -> String {
         out.value("metlog_unaccounted", &[("endpoint", &line.name)], line.unaccounted);
     }
     whole(&mut out, router);
+    fleet(&mut out, router);
     ports(&mut out, router);
     keys(&mut out, router);
     out.0
@@ -102,6 +107,24 @@ fn endpoints(out: &mut Text, lines: &[crate::accounting::EndpointLine]) {
     }
 }
 
+/// Who else there is; nothing where no fleet is configured.
+fn fleet(out: &mut Text, router: &Router) {
+    let fleet = router.fleet.counts();
+    if !fleet.configured {
+        return;
+    }
+    out.about("metlog_fleet_routers", "gauge", "Routers of the fleet, as this one has heard them.");
+    fleet.states.iter().for_each(|(state, count)| out.value("metlog_fleet_routers", &[("state", state)], count));
+    out.about("metlog_fleet_connected", "gauge", "Whether this router hears itself where the fleet's routers report.");
+    out.value("metlog_fleet_connected", &[], u64::from(fleet.connected));
+    out.about("metlog_fleet_heard_total", "counter", "Reports that were heard, its own included.");
+    out.value("metlog_fleet_heard_total", &[], fleet.heard);
+    out.about("metlog_fleet_refused_total", "counter", "What was heard and counts for nothing.");
+    for (reason, count) in fleet.refused {
+        out.value("metlog_fleet_refused_total", &[("reason", reason)], count);
+    }
+}
+
 /// How much each key is used: one that is not can go.
 fn keys(out: &mut Text, router: &Router) {
     let keys = router.gate.keys();
@@ -130,6 +153,25 @@ fn ports(out: &mut Text, router: &Router) {
                 out.value(&metric, if label.is_empty() { &reason[..1] } else { &reason }, value);
             }
         }
+    }
+}
+
+/// What other routers forward.
+fn forwards(out: &mut Text, router: &Router) {
+    let totals = router.floor.forwards.totals();
+    let table: [(&str, &str, &str, u64); 8] = [
+        ("metlog_forwarding_routers", "gauge", "Endpoints of other routers that have forwarded.", totals.routers as u64),
+        ("metlog_forwarded_total", "counter", "Messages forwarded by them, repeated ones among these.", totals.received),
+        ("metlog_forwarded_again_total", "counter", "Those that were known, and were not taken again.", totals.duplicates),
+        ("metlog_forwarded_changed_total", "counter", "Those with an id that another message had had.", totals.changed),
+        ("metlog_forwarded_collisions_total", "counter", "Requests that met another with the same.", totals.collisions),
+        ("metlog_forward_loops_total", "counter", "Requests refused: their messages went round in circles.", totals.loops),
+        ("metlog_forwarded_remembered", "gauge", "Messages that would be known again.", totals.remembered),
+        ("metlog_forwarded_forgotten_total", "counter", "Messages forgotten to make room.", totals.forgotten),
+    ];
+    for (name, kind, help, value) in table {
+        out.about(name, kind, help);
+        out.value(name, &[], value);
     }
 }
 

@@ -15,14 +15,14 @@ pub fn before(home: axum::Router) -> axum::Router {
     let page = Page::new(PAGE);
     let always = get({
         let page = page.clone();
-        move || std::future::ready(page.answer())
+        move |headers: HeaderMap| std::future::ready(page.answer(&headers))
     });
     let first = from_fn(move |request: Request, next: Next| {
         let page = page.clone();
         async move {
             let here = matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/";
             let wanted = here && wants_html(request.headers());
-            let mut answer = if wanted { page.answer() } else { next.run(request).await };
+            let mut answer = if wanted { page.answer(request.headers()) } else { next.run(request).await };
             if here {
                 answer.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
             }

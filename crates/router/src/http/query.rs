@@ -15,7 +15,7 @@ use metlog_http::server::{Bounds, Guard, json, limited_body, quote};
 use metlog_message::{Timestamp, Value, wire};
 use metlog_query::page::{MOST, Page};
 use metlog_query::store::{Order, Trouble};
-use metlog_query::tally::{By, MOST_BUCKETS, MOST_FACETS, Tally, Wanted, tally};
+use metlog_query::tally::{By, MOST_BUCKETS, MOST_FACETS, Wanted, tally};
 use metlog_query::{Backup, Change, Expr, Path, Shelf, Store, find, language, selector};
 use serde_json::json as tree;
 use std::fmt;
@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(super) mod asked;
 mod change;
+mod counted;
 pub(crate) mod csv;
 mod export;
 mod leaving;
@@ -304,7 +305,7 @@ async fn one(State(desk): State<Desk>, kept: Kept, position: Result<At<String>, 
 }
 
 async fn count(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) -> Answer {
-    let known = ["query", "buckets", "by", "top", "facets", "measures", "deadline"];
+    let known = ["query", "buckets", "by", "top", "facets", "measures", "courses", "deadline"];
     let asked = Asked::of_address(query, &known)?;
     let (expr, time) = (asked.expr()?, asked.deadline(DEADLINE.0, DEADLINE.1)?);
     let by = [("severity", By::Severity), ("type", By::Kind), ("logger", By::Logger)];
@@ -313,6 +314,12 @@ async fn count(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) 
     if buckets * top > COUNTS {
         return Err(bad(format!("`buckets` times `top` is {}, at most {COUNTS} are allowed", buckets * top)));
     }
+    let truth = [("true", true), ("false", false)];
+    let measures = asked.one_of("measures", &truth)?.unwrap_or(false);
+    let courses = asked.one_of("courses", &truth)?.unwrap_or(false);
+    if courses && (!measures || buckets == 0) {
+        return Err(bad("`courses` are those of timers and counters in buckets: they go with `measures=true` and `buckets`"));
+    }
     let wanted = Wanted {
         since: None,
         until: None,
@@ -320,47 +327,14 @@ async fn count(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) 
         by: asked.one_of("by", &by)?.unwrap_or_default(),
         top: usize::try_from(top).unwrap_or(10),
         facets: asked.paths("facets", MOST_FACETS)?,
-        measures: asked.one_of("measures", &[("true", true), ("false", false)])?.unwrap_or(false),
+        measures,
+        courses,
     };
     let counted = desk.ask(kept, move |store, settled| {
         let counted = tally(store, &expr, &wanted, Instant::now() + time)?;
-        Ok(counts(&counted, settled).to_string().into_bytes())
+        Ok(counted::written(&counted, settled))
     });
     desk.answer(counted.await?)
-}
-
-fn counts(tally: &Tally, settled: bool) -> serde_json::Value {
-    let series = tally.over.series.iter().map(|series| tree!({"name": series.name, "counts": series.counts}));
-    let facets = tally.facets.iter().map(|facet| {
-        let values = facet.values.iter().map(|(value, count)| tree!({"value": value, "count": count}));
-        tree!({
-            "path": facet.path.to_string(), "values": values.collect::<Vec<_>>(), "other": facet.other,
-            "missing": facet.missing, "distinct": facet.distinct, "bounded": facet.bounded,
-        })
-    });
-    let timers = tally.timers.iter().map(|timer| {
-        tree!({
-            "logger": timer.logger, "name": timer.name, "count": timer.count, "total": timer.total,
-            "per_second": timer.per_second, "mean": timer.mean, "p50": timer.p50, "p90": timer.p90, "p99": timer.p99,
-            "max": timer.max,
-        })
-    });
-    let counters = tally.counters.iter().map(|counter| {
-        tree!({
-            "logger": counter.logger, "name": counter.name, "count": counter.count, "sum": counter.sum,
-            "per_second": counter.per_second,
-        })
-    });
-    tree!({
-        "matched": tally.matched, "scanned": tally.scanned, "partial": tally.partial, "settled": settled,
-        "over": {
-            "since": tally.over.since.to_string(), "until": tally.over.until.to_string(),
-            "bucket_ms": tally.over.width as f64 / 1e6, "series": series.collect::<Vec<_>>(), "other": tally.over.other,
-            "bounded": tally.over.bounded,
-        },
-        "facets": facets.collect::<Vec<_>>(), "timers": timers.collect::<Vec<_>>(),
-        "counters": counters.collect::<Vec<_>>(), "unnamed": tally.unnamed, "unreadable": tally.unreadable,
-    })
 }
 
 async fn everything(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) -> Answer {

@@ -188,7 +188,7 @@ fn since(floor: &Floor, shelf: Option<&Shelf>, expr: Option<&Expr>, after: u64, 
         older.iter().for_each(|(id, raw)| since.push(*id, raw));
     }
     let read = floor.spool.look_through(first..end, None, &mut |first_id, _, batch| {
-        for (id, raw) in (first_id..).zip(batch.lines().iter()) {
+        for (id, raw) in (first_id..).zip(batch.lines().iter().take(batch.messages())) {
             if (first..end).contains(&id) && expr.is_none_or(|expr| meant(expr, id, raw)) {
                 since.push(id, raw);
             }
@@ -286,7 +286,7 @@ impl Follower {
         let from = self.position;
         let spans = frames.iter().map(|frame| {
             let skip = usize::try_from(from.saturating_sub(frame.first_id)).unwrap_or(usize::MAX);
-            (frame, skip, frame.batch.len().saturating_sub(skip))
+            (frame, skip, frame.batch.messages().saturating_sub(skip))
         });
         let spans: Vec<_> = spans.collect();
         let all: usize = spans.iter().map(|(_, _, count)| count).sum();

@@ -3,10 +3,10 @@
 
 use super::{Parts, Router, RunningEndpoint, RunningInput, open_endpoint, open_input, same, slots};
 use crate::accounting::InputAccount;
-use crate::config::{EndpointPlan, Plan};
+use crate::config::{EndpointPlan, FleetPlan, Plan};
 use metlog_http::server::keys::{Key, Keys};
 use metlog_pipeline::Input;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,18 @@ pub struct Changes {
     pub changed: Vec<String>,
     /// Gone. What an endpoint had not delivered stays in the spool under its name.
     pub removed: Vec<String>,
+    /// Untouched, but for certificates, which were read again; connections that exist go on with the old ones.
+    pub renewed: Vec<String>,
 }
 
 impl std::fmt::Display for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        let parts = [
+            ("added", &self.added),
+            ("changed", &self.changed),
+            ("removed", &self.removed),
+            ("certificates read again:", &self.renewed),
+        ];
         let mut said = parts.iter().filter(|(_, names)| !names.is_empty()).peekable();
         if said.peek().is_none() {
             return f.write_str("filters only, or nothing");
@@ -41,10 +48,30 @@ impl Router {
     /// What did not open.
     pub fn reload(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
         let _in_runtime = self.runtime.enter();
-        let result = self.swap(plan);
+        let result = self.swap_all(plan);
         let count = if result.is_ok() { &self.reloads.applied } else { &self.reloads.refused };
         count.fetch_add(1, Relaxed);
         result
+    }
+
+    fn swap_all(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
+        let before = self.fleet.section();
+        let stays = match (&before, &plan.fleet) {
+            (Some(before), Some(after)) => same(before, &after.section),
+            (before, after) => before.is_none() && after.is_none(),
+        };
+        let beacon = plan.fleet.as_ref().filter(|_| !stays).map(FleetPlan::open).transpose()?;
+        let mut changes = self.swap(plan)?;
+        if !stays {
+            let list = match (before, &plan.fleet) {
+                (None, _) => &mut changes.added,
+                (Some(_), Some(_)) => &mut changes.changed,
+                (Some(_), None) => &mut changes.removed,
+            };
+            list.push("fleet".to_owned());
+            self.fleet.configure(plan.fleet.as_ref(), beacon, self, &self.runtime);
+        }
+        Ok(changes)
     }
 
     fn swap(self: &Arc<Self>, plan: &Plan) -> Result<Changes, String> {
@@ -64,7 +91,8 @@ impl Router {
                     .to_owned(),
             );
         }
-        let mut changes = Changes::default();
+        let (renewals, renewed) = Self::renewals(&parts, plan)?;
+        let mut changes = Changes { renewed, ..Changes::default() };
         let same_endpoint = |running: &RunningEndpoint, new: &EndpointPlan| {
             running.name == new.name && same(&running.section, &new.section)
         };
@@ -84,6 +112,7 @@ impl Router {
         let routes = plan.routes(&slots)?;
         let edits = plan.edits(self.floor.edits().as_deref())?;
         self.swap_inputs(&mut parts, plan, inputs, &mut changes)?;
+        renewals.into_iter().for_each(|renewal| renewal());
 
         let drain = parts.drain.min(Duration::from_secs(5));
         let mut old: Vec<RunningEndpoint> = std::mem::take(&mut parts.endpoints);
@@ -119,6 +148,33 @@ impl Router {
         }
         parts.describe(plan);
         Ok(changes)
+    }
+
+    /// The files of whatever stays, read; what puts them in force, and whose they are.
+    fn renewals(parts: &Parts, plan: &Plan) -> Result<(Vec<Box<dyn FnOnce() + Send>>, Vec<String>), String> {
+        let (mut renewals, mut whose): (Vec<Box<dyn FnOnce() + Send>>, _) = (Vec::new(), Vec::new());
+        match (&parts.tls, &plan.router.tls) {
+            (Some(running), Some(identity)) => {
+                let renewal = running.renew_as(identity).map_err(|why| format!("[router]: {why}"))?;
+                renewals.push(Box::new(move || renewal.apply()));
+                whose.push("router.http".to_owned());
+            }
+            (Some(_), None) | (None, Some(_)) if parts.own.is_some() => {
+                return Err("whether `router.http` speaks TLS changes with a restart only".to_owned());
+            }
+            _ => {}
+        }
+        for running in &parts.inputs {
+            let stays = (0..).zip(&plan.inputs).any(|(number, new): (u32, _)| {
+                new.name == running.name && number == running.number && same(&running.section, &new.section)
+            });
+            let renew = running.renew.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(renew) = renew.filter(|_| stays) {
+                renewals.push(renew().map_err(|why| format!("input `{}`: {why}", running.name))?);
+                whose.push(running.name.clone());
+            }
+        }
+        Ok((renewals, whose))
     }
 
     fn swap_inputs(

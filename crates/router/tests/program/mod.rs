@@ -140,6 +140,12 @@ impl Program {
         );
     }
 
+    /// Holds it, as a machine that swaps would, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
     /// As a crash would: nothing is finished, nothing is told.
     pub fn kill(mut self) -> Directory {
         self.child.kill().unwrap();

@@ -239,7 +239,12 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 pub fn dead_letters(directory: &Directory) -> Vec<String> {
-    let mut files: Vec<PathBuf> = match std::fs::read_dir(directory.0.join("data/dead-letters")) {
+    dead_letters_in(&directory.0.join("data"))
+}
+
+/// Those of a router that keeps its data here.
+pub fn dead_letters_in(data: &Path) -> Vec<String> {
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(data.join("dead-letters")) {
         Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
         Err(_) => return Vec::new(),
     };

@@ -89,6 +89,34 @@ fn what_comes_twice_is_there_once_and_what_only_looks_alike_is_there() {
 }
 
 #[test]
+fn every_spool_has_positions_of_its_own() {
+    let mut bed = Bed::new();
+    // The same ids at the same moment, from three spools, and from beyond the end of one's first range.
+    let messages = |what: &str| [1, 2].map(|n| at("2026-11-20T10:00:00Z").payload(format!("{what} {n}")));
+    let beyond = 1 << 40;
+    for again in [false, true] {
+        for (spool, first) in [(0, 7), (u64::MAX, 7), (42, 7), (42, beyond)] {
+            let lines = crate::support::lines(&messages(&format!("{spool} {first}")));
+            let ids = [first, first + 1];
+            let mut other = crate::support::endpoint(&bed.toml).expect("opens");
+            let to = if again { &mut other } else { &mut bed.endpoint };
+            to.write(&metlog_pipeline::Picked::new(&lines, &ids).out_of(spool)).expect("written");
+        }
+        let positions = bed.positions(Narrow::default());
+        let expected = [7, 8, beyond + 7, beyond + 8, 2 * beyond + 7, 2 * beyond + 8, 3 * beyond, 3 * beyond + 1];
+        assert_eq!(positions, expected, "each has its own, also when it comes again: {again}");
+    }
+    // One of them, and nobody else's.
+    assert_eq!(bed.store.change(metlog_query::Change::Delete, &[2 * beyond + 7]), Ok(1));
+    assert_eq!(bed.store.size().expect("counted").messages, 7);
+    // A range may begin in the middle of a batch.
+    let lines = crate::support::lines(&messages("across"));
+    bed.endpoint.write(&metlog_pipeline::Picked::new(&lines, &[beyond - 1, beyond]).out_of(1)).expect("written");
+    let there = bed.positions(Narrow::default());
+    assert!(there.contains(&(5 * beyond - 1)) && there.contains(&(5 * beyond)), "{there:?}");
+}
+
+#[test]
 fn odd_dates_go_to_the_default_partition() {
     let mut bed = Bed::new();
     let (before, last) = (month(2), month(1));

@@ -62,12 +62,7 @@ impl Running {
 
     /// Processor time so far, in nanoseconds.
     pub fn cpu(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let each = tasks.into_iter().flatten().flatten().filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        });
-        each.sum()
+        metlog_bench::machine::used_by(self.child.id())
     }
 
     /// Resident memory now and at the most, in KiB.

@@ -3,7 +3,7 @@
 use super::rate::{Bucket, Rate};
 use super::text::LONGEST;
 use super::{Key, Keys, places};
-use crate::server::seats::subscriber;
+use metlog_pipeline::input::subscriber;
 use axum::http::request::Parts;
 use std::collections::HashMap;
 use std::net::IpAddr;

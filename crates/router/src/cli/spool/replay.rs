@@ -4,7 +4,7 @@
 //! spool, of a running router too, and sent to the router like any others.
 
 use super::{End, Found, Place, cursor, ids, print};
-use crate::cli::ask::{Address, KeyFile, refusal};
+use crate::cli::ask::{Address, Credentials, refusal};
 use crate::cli::exit;
 use metlog_message::wire::{self, Limits};
 use metlog_message::{Timestamp, head};
@@ -45,7 +45,7 @@ pub(super) struct Replay {
     #[arg(long, value_name = "URL", env = "METLOG_ROUTER_URL")]
     url: Option<String>,
     #[command(flatten)]
-    key: KeyFile,
+    credentials: Credentials,
     /// Does it. The router must be running.
     #[arg(long)]
     apply: bool,
@@ -64,7 +64,7 @@ impl Replay {
             Timestamp::from_nanos(Timestamp::now().nanos().saturating_sub(before))
         });
         let url = self.url(&found)?;
-        let to = self.apply.then(|| Address::at(&url, &self.key));
+        let to = self.apply.then(|| Address::at(&url, &self.credentials));
         let mut resend = Resend { to, oldest, skip: self.skip, ..Resend::default() };
         let done = found.export(if self.apply { "sending" } else { "counting" }, &mut resend, &filter);
         let Resend { messages, bytes, rejected, .. } = resend;
@@ -89,7 +89,7 @@ impl Replay {
     fn url(&self, found: &Found) -> Result<String, End> {
         match (&self.url, &found.http) {
             (Some(url), _) => Ok(url.clone()),
-            (None, Some(http)) if !http.is_empty() => Ok(format!("http://{http}")),
+            (None, Some(url)) if !url.is_empty() => Ok(url.clone()),
             (None, Some(_)) => Err(End::Usage("the configuration turns HTTP off: `router.http` is empty".to_owned())),
             (None, None) => Ok("http://127.0.0.1:5568".to_owned()),
         }
