@@ -43,7 +43,12 @@ fn of_router() -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn every_folder_is_linked_and_every_name_is_there_once() {
-    let on_disk: BTreeSet<String> = folders().iter().flat_map(|folder| examples(folder)).collect();
+    // Those that this build was not asked for have a folder all the same.
+    let (left_out, built): (Vec<PathBuf>, Vec<PathBuf>) = folders().into_iter().partition(|folder| {
+        folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| metlog_router::LEFT_OUT.contains(&name))
+    });
+    assert_eq!(left_out.len(), metlog_router::LEFT_OUT.len(), "{left_out:?}");
+    let on_disk: BTreeSet<String> = built.iter().flat_map(|folder| examples(folder)).collect();
     let linked: BTreeSet<String> =
         of_client().into_iter().chain(of_router()).map(|(_, example)| example.to_owned()).collect();
     let astray: Vec<&String> = on_disk.symmetric_difference(&linked).collect();
@@ -76,6 +81,17 @@ fn every_section_is_a_configuration_of_the_router() {
             let plan = plan.unwrap_or_else(|problems| panic!("{kind} {name}:\n{problems}\n{section}"));
             let count = [plan.inputs.len(), plan.endpoints.len()].iter().sum::<usize>();
             assert_eq!(count, usize::from(!["filter", "fleet"].contains(&kind)), "{kind} {name}:\n{section}");
+        }
+    }
+}
+
+#[test]
+fn what_a_build_leaves_out_is_said_with_how_to_get_it() {
+    for name in metlog_router::LEFT_OUT {
+        for section in ["inputs", "endpoints"] {
+            let said = metlog_router::config::from_toml("test.toml", &format!("[{section}.here]\ntype = '{name}'\n"));
+            let said = said.map(drop).expect_err("left out").to_string();
+            assert!(said.contains(&format!("--features {name}")), "{said}");
         }
     }
 }

@@ -146,7 +146,8 @@ mod tests {
         }
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..50_000 {
-            let text: String = (0..random.usize(..20)).map(|_| random.choice("0123456789*,,** -".chars()).unwrap()).collect();
+            let text: String =
+                (0..random.usize(..20)).map(|_| char::from(*random.choice(b"0123456789*,,** -").unwrap())).collect();
             if let Ok(ids) = read_ids(&text, 4) {
                 assert!(ids.len() == 4 && ids.windows(2).all(|pair| pair[0] < pair[1]), "{text}");
             }

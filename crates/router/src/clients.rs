@@ -3,6 +3,9 @@
 //! Everything is bounded: so many clients, so far back, so many holes each. What falls out of the bounds is counted and
 //! passed on as it is.
 
+pub mod claims;
+
+use claims::Claims;
 use foldhash::fast::RandomState;
 use metlog_message::{Head, head, wire};
 use metlog_spool::{Fs, Spool};
@@ -42,6 +45,8 @@ pub struct Clients {
     /// Holes that nothing can fill any more, of clients past and present.
     closed: AtomicU64,
     untracked: AtomicU64,
+    /// What is noted and not in the spool yet.
+    pub claims: Claims,
 }
 
 /// What is known about all clients together.

@@ -25,6 +25,7 @@ use metlog_pipeline::Filter;
 use metlog_pipeline::registry::{Unknown, blame};
 use metlog_settings::{Environment, Kind, Layers, Node, Origin, Problem, Problems, Table, source, suggest};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,7 +67,8 @@ impl Plan {
     /// All that is wrong, with file, line and column of the setting.
     pub fn examine(&self) -> Result<Vec<String>, Problems> {
         let mut problems = Problems::new();
-        let mut remarks = problems.note(inputs::examine_tls(self.router.tls.as_ref(), &self.section)).unwrap_or_default();
+        let mut remarks =
+            problems.note(inputs::examine_tls(self.router.tls.as_ref(), &self.section)).unwrap_or_default();
         let mut note = |whose: String, examined: Result<Vec<String>, Problems>| {
             let found = problems.note(examined).unwrap_or_default();
             remarks.extend(found.into_iter().map(|remark| format!("{whose}: {remark}")));
@@ -177,6 +179,21 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     if endpoints.is_empty() {
         warnings.push("no endpoints are configured: whatever comes in is counted and dropped".to_owned());
     }
+    // What others can reach asks for keys, and whoever listens on the way could have them.
+    let open = |at: &str| at.parse().is_ok_and(|at: SocketAddr| !at.ip().to_canonical().is_loopback());
+    if asked && router.tls.is_none() && open(&router.http) {
+        warnings.push("router.http: keys and messages can be read on the way; `[router.tls]` encrypts".to_owned());
+    }
+    for input in &inputs {
+        if let InputKind::Http(http) = &input.what
+            && asked
+            && http.tls.is_none()
+            && open(&http.listen)
+        {
+            let name = &input.name;
+            warnings.push(format!("input {name}: keys and messages can be read on the way; its table `tls` encrypts"));
+        }
+    }
     let combined = filters.iter().flat_map(|filter| match &filter.what {
         FilterKind::Plugin(..) => &[],
         FilterKind::Any(of) | FilterKind::All(of) | FilterKind::Not(of) => of.as_slice(),
@@ -193,7 +210,18 @@ fn plan(root: &Node) -> Result<Plan, Problems> {
     if keys.is_empty() {
         warnings.extend(keyless.map(|input| format!("input {}: `keyless` means nothing without keys", input.name)));
     }
-    problems.or(Plan { router, keys, spool, inputs, filters, edits, endpoints, fleet, warnings, section: section("router") })
+    problems.or(Plan {
+        router,
+        keys,
+        spool,
+        inputs,
+        filters,
+        edits,
+        endpoints,
+        fleet,
+        warnings,
+        section: section("router"),
+    })
 }
 
 /// A section `[kind.name]`.
@@ -256,6 +284,9 @@ fn named<'a>(root: &'a Node, section: &str, problems: &mut Problems) -> Vec<Name
 }
 
 fn unknown(place: &Origin, unknown: &Unknown) -> Problem {
+    if let Some(how) = crate::plugins::left_out(unknown.name()) {
+        return Problem::at(place, how);
+    }
     Problem::at(place, unknown.to_string()).suggest(unknown.suggestion.as_deref())
 }
 

@@ -107,7 +107,8 @@ impl Ears for Fleet {
             Ok(Heard::Echo) => {
                 let mut link = lock(&self.link);
                 link.echo = Some(Instant::now());
-                if link.since.is_none() || link.away.take().is_some() {
+                let was_away = link.away.take().is_some();
+                if was_away || link.since.is_none() {
                     link.since = Some(Timestamp::now());
                     crate::say!("fleet: connected");
                 }
@@ -144,6 +145,7 @@ impl Fleet {
         let (Some(plan), Some(beacon)) = (plan, opened) else { return };
         lock(&self.teller).call(&plan.name, u64::try_from(plan.every.as_millis()).unwrap_or(u64::MAX));
         let place = beacon.place();
+        crate::say!("fleet: {place}; this router is called `{}` there", plan.name);
         if before.is_some_and(|before| before.place != place) {
             // Another fleet: whoever was heard elsewhere is none of it.
             *lock(&self.roll) = Roll::new(Some(self.instance.clone()));

@@ -2,6 +2,7 @@
 //! once.
 
 use crate::accounting::{InputAccount, InputCounts};
+use crate::clients::claims::{Awaited, Claim};
 use crate::clients::{Clients, Seen};
 use crate::deadletters::{DeadLetters, Letter};
 use crate::deliver::Clock;
@@ -135,6 +136,12 @@ pub struct Door<F: Fs = Disk> {
     again: Option<Again>,
     /// Others take from the same queue.
     part: bool,
+    /// Numbers of this batch are noted.
+    claim: Option<Claim>,
+    /// Claims that were dropped before this batch.
+    dropped: u64,
+    /// What was known already since [`Intake::durable`] was last asked is safe when this is.
+    awaited: Mutex<Option<Awaited>>,
     /// The messages of this batch come from another router, and this is where clients' messages come from then.
     hop: Option<(Hop, Arc<str>)>,
 }
@@ -202,6 +209,9 @@ impl<F: Fs> Door<F> {
             committed: 0,
             again: None,
             part: false,
+            claim: None,
+            dropped: 0,
+            awaited: Mutex::default(),
             hop: None,
         }
     }
@@ -217,6 +227,7 @@ impl<F: Fs> Door<F> {
     #[inline(never)]
     fn begin(&mut self) {
         self.now = Instant::now();
+        self.dropped = self.floor.clients.claims.dropped();
         self.watched = self.floor.tail.is_watched();
         let generation = self.floor.generation.load(Acquire);
         if generation != self.generation {
@@ -259,9 +270,18 @@ impl<F: Fs> Door<F> {
         if head.kind.len() > NAME || head.logger.len() > NAME {
             return self.reject(message, Reason::TooLarge, "a type or logger has at most 128 bytes".to_owned());
         }
+        if self.claim.is_none() && head.origin.is_some() && self.again.is_none() {
+            self.claim = Some(self.floor.clients.claims.open());
+        }
         if let Some((client, seq)) = &head.origin
             && self.again.is_none()
-            && self.floor.clients.session_from(self.hop.as_ref().map_or(&self.from, |(_, from)| from)).of_a_part(self.part).see(client, *seq, self.now) == Seen::Again
+            && self
+                .floor
+                .clients
+                .session_from(self.hop.as_ref().map_or(&self.from, |(_, from)| from))
+                .of_a_part(self.part)
+                .see(client, *seq, self.now)
+                == Seen::Again
         {
             self.counts.duplicates += 1;
             self.receipt.duplicates += 1;
@@ -513,8 +533,19 @@ impl<F: Fs> Intake for Door<F> {
             self.committed = appended.next_id;
             wanted.add(&self.floor.wanted);
         }
-        // A duplicate is acknowledged like the first one, so it has to wait for the first one's sync.
+        let claims = &self.floor.clients.claims;
+        let claim = self.claim.take();
+        let numbered = claim.is_some();
+        if let Some(claim) = claim {
+            claims.close(claim, true);
+        }
+        // A duplicate is acknowledged like the first one, so it has to wait until that is in the spool, and for its sync.
         if self.receipt.duplicates > 0 {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            if numbered {
+                *awaited = Some(claims.awaited(self.dropped).and(*awaited));
+            }
+            drop(awaited);
             self.committed = self.floor.spool.next_id();
         }
         Ok(self.end())
@@ -533,6 +564,9 @@ impl<F: Fs> Intake for Door<F> {
             }
         }
         drop(session);
+        if let Some(claim) = self.claim.take() {
+            self.floor.clients.claims.close(claim, false);
+        }
         let dropped = self.pending.messages() as u64;
         self.counts.accepted -= dropped;
         self.counts.refuse(reason, dropped);
@@ -546,7 +580,18 @@ impl<F: Fs> Intake for Door<F> {
 
     fn durable(&self) -> Durable {
         let durable = self.floor.spool.when_durable(self.committed);
-        Box::pin(async move { durable.await.map_err(|error| full(&error)) })
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(awaited) = awaited else {
+            return Box::pin(async move { durable.await.map_err(|error| full(&error)) });
+        };
+        let floor = self.floor.clone();
+        Box::pin(async move {
+            if !floor.clients.claims.closed(awaited).await {
+                let why = "another connection has brought the same and not got through".to_owned();
+                return Err(Full { why, retry_after: Duration::from_secs(1) });
+            }
+            floor.spool.when_durable(floor.spool.next_id()).await.map_err(|error| full(&error))
+        })
     }
 
     fn message_limit(&self) -> usize {

@@ -30,6 +30,7 @@ pub mod topology;
 pub mod trend;
 
 pub use cli::{main, main_of, sections};
+pub use plugins::LEFT_OUT;
 
 /// What the router says about itself, on standard error.
 #[doc(hidden)]

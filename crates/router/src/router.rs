@@ -9,8 +9,8 @@ use crate::config::{self, EndpointPlan, FilterPlan, FleetPlan, HttpInput, InputP
 use crate::deadletters::DeadLetters;
 use crate::deliver::{Clock, Delivery, Period, Progress};
 use crate::edits::Hand;
-use crate::forwards::Forwards;
 use crate::fleet::Fleet;
+use crate::forwards::Forwards;
 use crate::http::pipeline::Standing;
 use crate::http::{self, Ground, Ports};
 use crate::identity;
@@ -154,17 +154,17 @@ impl Router {
         let _in_runtime = runtime.enter();
         let data = &plan.router.data;
         let (forwards, from) = Forwards::open(data);
-        let (spool, recovery) = open_spool(plan, from)?;
+        let (spool, recovery) = open_spool(plan)?;
         let dead = DeadLetters::new(data.join("dead-letters"), plan.router.dead_letter_bytes.bytes());
         let mut floor = Floor::new(spool, dead, plan.router.limits(), Routes::new(Vec::new(), Vec::new()));
         floor.identity = identity::of(&data.join("spool"))?;
-        let known = forwards.begin(&floor.spool, from, recovery.fresh);
-        known.map_err(|error| format!("what other routers have forwarded cannot be known: {error}"))?;
-        floor.forwards = forwards;
         floor.clock = clock;
         if let Err(error) = floor.clients.remember(&floor.spool, &floor.limits) {
             crate::say!("spool: {error}; what clients send again may come in twice");
         }
+        let known = forwards.begin(&floor.spool, from, recovery.fresh);
+        known.map_err(|error| format!("what other routers have forwarded cannot be known: {error}"))?;
+        floor.forwards = forwards;
         let floor = Arc::new(floor);
         let gate = Arc::<Gate>::default();
         gate.set(&plan.keys);
@@ -176,8 +176,7 @@ impl Router {
         let kept = Arc::<Kept>::default();
         kept.set(kept.open(plan.store())?);
         let ports = Ports::default();
-        let ground =
-            Ground { gate: gate.clone(), kept: kept.clone(), floor: floor.clone(), ports: ports.clone() };
+        let ground = Ground { gate: gate.clone(), kept: kept.clone(), floor: floor.clone(), ports: ports.clone() };
         let mut inputs = Vec::new();
         for input in &plan.inputs {
             inputs.push(open_input(input, &ground)?);
@@ -645,11 +644,11 @@ fn same(a: &metlog_settings::Node, b: &metlog_settings::Node) -> bool {
     a.to_json() == b.to_json()
 }
 
-/// Its files from this id on are needed a while longer.
-fn open_spool(plan: &Plan, from: Option<u64>) -> Result<(Arc<Spool>, Recovery), String> {
+/// Its files stay until they have been looked through for what clients and other routers had sent.
+fn open_spool(plan: &Plan) -> Result<(Arc<Spool>, Recovery), String> {
     let directory = plan.router.data.join("spool");
     let disk = Disk::open(&directory).map_err(|error| error.to_string())?;
-    let options = metlog_spool::Options { hold: from.unwrap_or(u64::MAX), ..plan.spool.options() };
+    let options = metlog_spool::Options { hold: 0, ..plan.spool.options() };
     Spool::open(disk, options).map_err(|error| error.to_string())
 }
 

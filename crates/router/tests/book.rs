@@ -31,10 +31,7 @@ fn is_as_shown(shown: &str, text: &str) -> bool {
 
 fn fits(shown: &str, line: &str) -> bool {
     let parts: Vec<&str> = shown.split('…').collect();
-    let [first, middle @ .., last] = parts.as_slice() else { return false };
-    if middle.is_empty() && parts.len() == 1 {
-        return shown == line;
-    }
+    let [first, middle @ .., last] = parts.as_slice() else { return shown == line };
     let Some(mut rest) = line.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
     middle.iter().all(|part| rest.find(part).map(|at| rest = rest.get(at + part.len()..).unwrap_or_default()).is_some())
 }
@@ -70,17 +67,9 @@ impl Reader {
     fn shell(&self, text: &str) -> Command {
         let mut shell = Command::new("sh");
         let path = std::env::var("PATH").unwrap_or_default();
-        let [zmq, udp, tcp, http] = [0, 1, 2, 3].map(|at| self.ports[at].1.as_str());
         shell.args(["-ec", &self.with_ports(text)]).current_dir(self.place());
         shell.env("PATH", format!("{}:{path}", self.directory.0.join("bin").display()));
-        shell.env("METLOG_ROUTER_URL", format!("http://127.0.0.1:{http}"));
-        // The built-in configuration's; a file says them itself.
-        if self.started <= 1 {
-            shell.env("METLOG_ROUTER__ROUTER__HTTP", format!("127.0.0.1:{http}"));
-            shell.env("METLOG_ROUTER__INPUTS__UDP__LISTEN", format!("127.0.0.1:{udp}"));
-            shell.env("METLOG_ROUTER__INPUTS__TCP__LISTEN", format!("127.0.0.1:{tcp}"));
-            shell.env("METLOG_ROUTER__INPUTS__ZMQ__BIND", format!("tcp://127.0.0.1:{zmq}"));
-        }
+        shell.env("METLOG_ROUTER_URL", self.with_ports("http://127.0.0.1:5568"));
         shell
     }
 
@@ -94,6 +83,17 @@ impl Reader {
         let log = std::fs::File::create(self.directory.0.join("log.txt")).unwrap();
         // Without the shell in between, so that a signal reaches the program.
         let mut shell = self.shell(&format!("exec {}", block.text));
+        // The built-in configuration has the usual ports; a file says its own.
+        if self.started == 1 {
+            for (name, value) in [
+                ("ROUTER__HTTP", "127.0.0.1:5568"),
+                ("INPUTS__UDP__LISTEN", "127.0.0.1:5566"),
+                ("INPUTS__TCP__LISTEN", "127.0.0.1:5567"),
+                ("INPUTS__ZMQ__BIND", "tcp://127.0.0.1:5565"),
+            ] {
+                shell.env(format!("METLOG_ROUTER__{name}"), self.with_ports(value));
+            }
+        }
         self.router = Some(shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
         eventually(&format!("{}: {ready}\n{}", block.place, self.log()), || self.log().contains(ready));
     }
@@ -200,7 +200,13 @@ fn every_configuration_is_in_order() {
         }
         std::fs::write(directory.0.join("book.toml"), &block.text).unwrap();
         let output = Command::new(PROGRAM).args(["check", "book.toml"]).current_dir(&directory.0).output().unwrap();
-        assert!(output.status.success(), "{}: {}", block.place, String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Certificates are looked at; a reader has some.
+        let elsewhere = said.lines().filter(|line| line.starts_with("book.toml:"));
+        let elsewhere = elsewhere.filter(|line| line.ends_with("cannot be opened: No such file or directory (os error 2)"));
+        let mistakes = said.lines().filter(|line| line.starts_with("book.toml:")).count();
+        let known = mistakes > 0 && mistakes == elsewhere.count();
+        assert!(output.status.success() || known, "{}: {said}", block.place);
         count += 1;
     }
     assert!(count >= 10, "{count} configurations");
@@ -216,6 +222,10 @@ fn every_command_exists() {
     for block in blocks().into_iter().filter(|block| block.language == "sh") {
         for line in block.text.lines() {
             for (at, name) in line.match_indices("metlog-router ") {
+                let before = line.get(..at).unwrap_or_default().trim_end();
+                if !before.is_empty() && !before.ends_with('|') {
+                    continue;
+                }
                 let rest = line.get(at + name.len()..).unwrap_or_default();
                 // Up to a comment, the shell's next command, or what is sent.
                 let command = rest.split([';', '|', '>', '#', '\'', '"', '`']).next().unwrap_or_default();
@@ -283,6 +293,58 @@ fn all_code_is_compiled_elsewhere() {
         count += 1;
     }
     assert!(count >= 5, "{count} blocks");
+}
+
+/// Every path that the table of threats and that of promises name is there.
+#[test]
+fn every_test_that_is_named_is_there() {
+    let promises = pages().into_iter().find(|page| page.name == "promises.md").expect("promises").text;
+    let threats = std::fs::read_to_string(root().join("SECURITY.md")).expect("a policy");
+    let words = [promises.as_str(), threats.as_str()].into_iter().flat_map(|text| text.split('`').skip(1).step_by(2));
+    let paths: BTreeSet<&str> =
+        words.filter(|word| ["crates/", "plugins/", "fuzz/", ".ci/"].iter().any(|root| word.starts_with(root))).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        assert!(root().join(path).exists(), "there is no {path}");
+    }
+}
+
+/// The table of prices follows from the table of inputs, by the formulas between them.
+#[test]
+fn the_sums_of_the_scale_are_right() {
+    let page = pages().into_iter().find(|page| page.name == "scale.md").expect("scale").text;
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let input = |name: &str| -> f64 {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap_or_else(|| panic!("no {name}"));
+        cells(row)[1].parse().unwrap()
+    };
+    let mut rows = 0;
+    for row in page.lines().skip_while(|line| !line.starts_with("| messages/s |")).skip(2).take_while(|line| !line.is_empty()) {
+        let row = cells(row);
+        let rate: f64 = row[0].parse().unwrap();
+        let cores = |us: f64| (rate * us * 1e-6 / input("use") / input("cores")).ceil();
+        let (routers, stores) = (cores(input("intake")) + 1.0, cores(input("store")));
+        let streams = (rate / input("stream")).ceil();
+        let servers = (streams * input("replicas") * input("nats_cores") / input("cores")).ceil().max(input("replicas"));
+        let sent = rate * input("size") / input("squeeze");
+        let spool = rate * (input("size") + input("over")) * input("outage") * 3600.0 / 1e12;
+        let kept = rate * input("store_bytes") * input("keep") * 86_400.0 / 1e12;
+        let made = [
+            format!("{routers}"),
+            format!("{stores}"),
+            format!("{streams}"),
+            format!("{servers}"),
+            format!("{:.2}", sent * 8.0 / 1e9),
+            format!("{spool:.2}"),
+            format!("{kept:.2}"),
+            format!("{:.0}", (routers + stores + servers) * input("machine") * 730.0),
+            format!("{:.0}", (spool + kept) * 1000.0 * input("disk")),
+            format!("{:.0}", sent * 730.0 * 3600.0 / 1e9 * input("transfer")),
+        ];
+        assert_eq!(row[1..], made, "at {rate} a second");
+        rows += 1;
+    }
+    assert_eq!(rows, 3);
 }
 
 /// What Vector and Fluent Bit send where the book tells them to.

@@ -35,7 +35,6 @@ impl Paper {
     }
 }
 
-
 impl Authority {
     /// One that nobody knows yet.
     ///

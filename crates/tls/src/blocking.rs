@@ -60,8 +60,8 @@ fn part(mut socket: &TcpStream) {
 /// # Errors
 /// What is wrong, with whom, and what would be right.
 pub fn shake_hands(trusted: &Trusted, host: &str, socket: &TcpStream, by: Instant) -> Result<ClientConnection, String> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| format!("`{host}` is no name a certificate could be for"))?;
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no name a certificate could be for"))?;
     let mut connection = ClientConnection::new(trusted.config(), name).map_err(|error| error.to_string())?;
     let failed = |error: io::Error| {
         let late = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
@@ -76,6 +76,8 @@ pub fn shake_hands(trusted: &Trusted, host: &str, socket: &TcpStream, by: Instan
     let mut timed = Timed { socket, by };
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut timed) {
+            // Why, for the other end.
+            while connection.wants_write() && connection.write_tls(&mut timed).is_ok_and(|count| count > 0) {}
             part(socket);
             return Err(failed(error));
         }

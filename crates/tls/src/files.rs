@@ -76,7 +76,9 @@ impl Named<'_> {
     /// The authorities in it, added to those that are trusted.
     pub fn authorities(&self, roots: &mut RootCertStore) -> Result<(), String> {
         for certificate in self.certificates()? {
-            roots.add(certificate).map_err(|error| self.wrong(format!("a certificate in it cannot be used: {error}")))?;
+            roots
+                .add(certificate)
+                .map_err(|error| self.wrong(format!("a certificate in it cannot be used: {error}")))?;
         }
         Ok(())
     }

@@ -20,9 +20,9 @@ mod words;
 
 #[cfg(feature = "server")]
 pub use acceptor::{Acceptor, Renewal, Unsafe};
+pub use blocking::shake_hands;
 #[cfg(feature = "server")]
 pub use identity::Identity;
-pub use blocking::shake_hands;
 pub use trust::{Trust, Trusted};
 pub use words::explain;
 

@@ -111,10 +111,7 @@ mod tests {
     #[test]
     fn the_dates_of_a_certificate_are_found_in_both_ways_of_writing_them() {
         let day = |text: &str| Timestamp::parse(text).expect("a date").unix_seconds();
-        assert_eq!(
-            dates(&certificate(2020, 2090)),
-            Some((day("2020-01-02T00:00:00Z"), day("2090-12-31T00:00:00Z")))
-        );
+        assert_eq!(dates(&certificate(2020, 2090)), Some((day("2020-01-02T00:00:00Z"), day("2090-12-31T00:00:00Z"))));
         assert_eq!(dates(&certificate(1999, 2049)).map(|dates| dates.0), Some(day("1999-01-02T00:00:00Z")));
     }
 

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Larger than any password.
-const MAX_FILE: u64 = 64 * 1024;
+/// Larger than any password, and than a system's authorities together.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// Brokers that can be named; they tell of the others.
 const MOST_BROKERS: usize = 64;
@@ -136,6 +136,29 @@ impl Brokers {
         }
     }
 
+    /// What is wrong with the files, of which librdkafka would say so only when it is used.
+    pub fn examine(&self) -> Result<Vec<String>, String> {
+        if let Some(login) = &self.login {
+            login.secret()?;
+        }
+        if let Some(tls) = &self.tls {
+            let files = [
+                ("ca_file", &tls.ca_file, "CERTIFICATE"),
+                ("client_cert", &tls.client_cert, "CERTIFICATE"),
+                ("client_key", &tls.client_key, "PRIVATE KEY"),
+            ];
+            for (key, path, what) in files.into_iter().filter_map(|(key, path, what)| Some((key, path.as_ref()?, what)))
+            {
+                let wrong = |why: &str| format!("`tls.{key}` {}: {why}; it needs a PEM file", path.display());
+                let text = read(path).map_err(|why| wrong(&why))?;
+                if !text.contains(what) {
+                    return Err(wrong(&format!("there is no `{what}` in it")));
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
     fn are_here(&self) -> bool {
         let here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         self.addresses.iter().all(|broker| host(broker).is_ok_and(here))
@@ -245,24 +268,27 @@ impl Login {
     fn secret(&self) -> Result<String, String> {
         match (&self.password, &self.password_file) {
             (Some(password), _) => Ok(password.reveal().to_owned()),
-            (None, Some(path)) => read(path),
+            (None, Some(path)) => password(path),
             (None, None) => Err("`login` has no password".into()),
         }
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn password(path: &Path) -> Result<String, String> {
     let wrong = |why: &str| format!("`login.password_file` {}: {why}", path.display());
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| wrong(&error.to_string()))?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| wrong(&error.to_string()))?;
-    let password = text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r'));
-    match password {
-        _ if text.len() as u64 > MAX_FILE => Err(wrong("it is too large for a password")),
+    let text = read(path).map_err(|why| wrong(&why))?;
+    match text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r')) {
         "" => Err(wrong("it is empty")),
         password if password.contains('\0') => Err(wrong("it holds a NUL")),
         password => Ok(password.to_owned()),
     }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > MAX_FILE { Err("it is too large".into()) } else { Ok(text) }
 }
 
 #[cfg(test)]

@@ -169,6 +169,10 @@ impl Configured for KafkaEndpoint {
         config.plan().map(drop)
     }
 
+    fn examine(config: &EndpointConfig) -> Result<Vec<String>, String> {
+        config.plan()?.brokers.examine()
+    }
+
     fn open(config: EndpointConfig) -> Result<Self, String> {
         config.plan().map(Producer::new).map(KafkaEndpoint)
     }

@@ -149,6 +149,10 @@ impl Configured for KafkaInput {
         config.plan().map(drop)
     }
 
+    fn examine(config: &InputConfig) -> Result<Vec<String>, String> {
+        config.plan()?.brokers.examine()
+    }
+
     /// Connects only when it runs: a router starts and takes from its other inputs while Kafka is away.
     fn open(config: InputConfig) -> Result<Self, String> {
         config.plan().map(KafkaInput)

@@ -33,3 +33,7 @@ pub use config::{Login, Mechanism, Tls};
 pub use endpoint::{Compression, EndpointConfig, KafkaEndpoint, Key};
 #[cfg(feature = "input")]
 pub use input::{InputConfig, KafkaInput, Start};
+/// For whoever tests against its mock cluster, with the same librdkafka.
+#[cfg(any(feature = "endpoint", feature = "input"))]
+#[doc(hidden)]
+pub use rdkafka;

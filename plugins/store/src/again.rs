@@ -22,6 +22,8 @@ pub struct Again {
     floor: i64,
     young: Generation,
     old: Generation,
+    /// Messages of a generation.
+    most: usize,
     hashing: RandomState,
 }
 
@@ -40,16 +42,16 @@ impl Default for Generation {
 
 impl Default for Again {
     fn default() -> Self {
-        Again {
-            floor: i64::MAX,
-            young: Generation::default(),
-            old: Generation::default(),
-            hashing: RandomState::default(),
-        }
+        Again::remembering(GENERATION)
     }
 }
 
 impl Again {
+    fn remembering(most: usize) -> Self {
+        let (young, old) = (Generation::default(), Generation::default());
+        Again { floor: i64::MAX, young, old, most, hashing: RandomState::default() }
+    }
+
     /// Somebody else has written, or may have.
     pub fn begin(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut latest = connection.prepare_cached("SELECT max(time) FROM messages")?;
@@ -77,7 +79,7 @@ impl Again {
         if perhaps && is_there(look, facts, raw)? {
             return Ok(true);
         }
-        if self.young.seen.len() >= GENERATION {
+        if self.young.seen.len() >= self.most {
             let dropped = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
             self.floor = self.floor.max(dropped.latest);
         }
@@ -96,4 +98,53 @@ fn is_there(look: &mut CachedStatement<'_>, facts: &Facts, raw: &[u8]) -> rusqli
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base;
+    use metlog_message::message::Origin;
+    use metlog_message::{Message, Timestamp, wire};
+
+    #[test]
+    fn what_is_known_is_what_is_there_however_little_is_remembered() {
+        let folder = std::env::temp_dir().join(format!("metlog-store-again-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let connection = base::open(&folder.join("messages.db"), false).unwrap_or_else(|why| panic!("{why}"));
+        let (mut again, mut there, mut state) = (Again::remembering(40), HashSet::new(), 1_u64);
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut known = 0;
+        for round in 0..4000 {
+            // As often another one as one of those before, some of them long ago; of three clients, and few moments.
+            let seq = round / 2 - random(round / 2 + 1).min(random(2000));
+            let client = format!("c{}", random(3));
+            let mut message = Message::new("log").payload("x");
+            message.timestamp = Timestamp::from_nanos((seq / 5 * 1000).cast_signed());
+            message.origin = Some(Origin { client: client.clone(), seq });
+            let mut raw = Vec::new();
+            wire::write(&mut raw, &message);
+            if round == 0 || random(500) == 0 {
+                again.begin(&connection).expect("asked");
+            }
+            let facts = Facts::of_many(&raw, None).expect("a message");
+            let mut look = Again::look(&connection).expect("prepared");
+            let expected = !there.insert((client, seq));
+            assert_eq!(again.knows(&mut look, &facts, &raw), Ok(expected), "round {round}, {facts:?}");
+            assert!(again.young.seen.len() + again.old.seen.len() <= 2 * again.most);
+            known += u64::from(expected);
+            if !expected {
+                let values = (round, facts.timestamp.nanos(), 6, 1, 1, raw);
+                let insert =
+                    "INSERT INTO messages(position, time, severity, type, logger, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                connection.execute(insert, values).expect("written");
+            }
+        }
+        assert!((500..3500).contains(&known), "{known}");
+        drop(connection);
+        std::fs::remove_dir_all(&folder).expect("made here");
+    }
 }

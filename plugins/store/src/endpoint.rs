@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::copies::{self, Copies};
 use crate::index::Generation;
 use crate::keep::{self, Keep};
+use crate::place::Places;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, EndpointEntry, Pacing, Picked, SendError, inventory};
 use metlog_query::Facts;
@@ -37,7 +38,8 @@ pub struct StoreEndpoint {
 
 /// A message on its way into the tables.
 struct Prepared {
-    position: i64,
+    /// In its spool.
+    id: u64,
     /// Which line of the batch.
     line: usize,
     facts: Facts,
@@ -51,6 +53,7 @@ pub(crate) struct Writer {
     log: Option<Identity>,
     names: HashMap<String, i64>,
     again: Again,
+    places: Places,
     /// Another number: another connection has written, and may have let go of a name.
     version: i64,
 }
@@ -60,7 +63,15 @@ impl Writer {
     pub fn open(path: &Path, full_text: bool) -> Result<Self, Unfit> {
         let connection = base::open(path, full_text)?;
         let (file, log) = (Identity::of(path), Identity::of_log(path));
-        Ok(Writer { connection, file, log, names: HashMap::new(), again: Again::default(), version: 0 })
+        Ok(Writer {
+            connection,
+            file,
+            log,
+            names: HashMap::new(),
+            again: Again::default(),
+            places: Places::default(),
+            version: 0,
+        })
     }
 
     /// Whether what was written is still at this path.
@@ -81,10 +92,11 @@ impl Writer {
     /// Forgets what another connection may have made untrue, or a change that did not come about.
     pub fn forget_names(&mut self) {
         self.names.clear();
+        self.places = Places::default();
     }
 
     fn write(&mut self, batch: &Picked<'_>, rows: &[Prepared], words: &str) -> rusqlite::Result<()> {
-        let Writer { connection, names, again, version, .. } = self;
+        let Writer { connection, names, again, places, version, .. } = self;
         let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let now: i64 = change.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if *version != now || names.len() > NAMES {
@@ -104,7 +116,8 @@ impl Writer {
                 None => None,
             };
             for row in rows {
-                let Prepared { position, facts, line, .. } = row;
+                let Prepared { id, facts, line, .. } = row;
+                let position = places.of(&change, batch.spool(), *id)?;
                 let raw = batch.lines().get(*line).unwrap_or_default();
                 if again.knows(&mut look, facts, raw)? {
                     continue;
@@ -126,7 +139,9 @@ impl Writer {
             }
         }
         if let (Some(generation), Some(first), Some(last)) = (generation, rows.first(), rows.last()) {
-            generation.took(&change, (first.position, last.position), new)?;
+            let mut of = |row: &Prepared| places.of(&change, batch.spool(), row.id);
+            let (first, last) = (of(first)?, of(last)?);
+            generation.took(&change, (first.min(last), first.max(last)), new)?;
         }
         keep::count(&change, new)?;
         change.commit()
@@ -203,12 +218,12 @@ impl StoreEndpoint {
         for ((line, raw), id) in batch.lines().iter().enumerate().zip(batch.ids()) {
             let start = self.words.len();
             let facts = Facts::of_many(raw, self.config.full_text.then_some(&mut self.words));
-            match (facts, i64::try_from(*id)) {
-                (Some(facts), Ok(position)) => {
+            match facts {
+                Some(facts) => {
                     let words = start..self.words.len();
-                    self.rows.push(Prepared { position, line, facts, words });
+                    self.rows.push(Prepared { id: *id, line, facts, words });
                 }
-                _ => unfit.push(line),
+                None => unfit.push(line),
             }
         }
         unfit

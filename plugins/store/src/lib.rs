@@ -1,6 +1,7 @@
 //! `store`: keeps messages in one SQLite file and finds them again.
 //!
 //! - `endpoint`: writes, one transaction a batch
+//! - `place`: which position a message of some spool has
 //! - `again`: what came before, at another position
 //! - `keep`: how long: age, size, and what messages say of themselves
 //! - `reading`: the same file as a [`metlog_query::Store`]; `find` and `walk` turn bounds into SQL
@@ -24,6 +25,8 @@ mod find;
 mod index;
 #[cfg(feature = "endpoint")]
 mod keep;
+#[cfg(feature = "endpoint")]
+mod place;
 #[cfg(feature = "endpoint")]
 mod reading;
 #[cfg(feature = "endpoint")]

@@ -2,6 +2,7 @@
 
 mod support;
 
+use metlog_message::message::Origin;
 use metlog_message::{Message, Timestamp};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, EndpointEntry, SendError};
@@ -542,4 +543,83 @@ fn settings_are_checked() {
         }
     }
     assert!((entry.read)(&settings("")).is_ok());
+}
+
+#[test]
+fn what_another_writer_or_an_earlier_start_took_is_known() {
+    let folder = Folder::new();
+    let config = folder.config();
+    let lines = |first: u64, count: u64| -> Vec<Vec<u8>> {
+        let numbered = (first..first + count).map(|seq| {
+            let mut message = message(seq, "taken twice");
+            message.origin = Some(Origin { client: "c".into(), seq });
+            raw(&message)
+        });
+        numbered.collect()
+    };
+    let write = |to: &mut Writing, position: u64, lines: &[Vec<u8>]| {
+        let batch: Vec<(u64, &[u8])> = (position..).zip(lines.iter().map(Vec::as_slice)).collect();
+        to.write(&batch).expect("written");
+    };
+    let (mut one, mut other) = (Writing::open(&config), Writing::open(&config));
+    write(&mut one, 1, &lines(1, 100));
+    write(&mut other, 1001, &lines(51, 100));
+    write(&mut one, 2001, &lines(101, 100));
+    assert_eq!(rows_in(&folder.file(), "messages"), 200, "two writers");
+    drop((one, other));
+    let mut again = Writing::open(&config);
+    write(&mut again, 3001, &lines(151, 100));
+    write(&mut again, 4001, &lines(1, 300));
+    assert_eq!(rows_in(&folder.file(), "messages"), 300, "after a start");
+    assert_eq!(reading(&config).size().map(|size| size.messages), Ok(300));
+}
+
+#[test]
+fn a_spool_that_was_begun_anew_takes_nobodys_place() {
+    let folder = Folder::new();
+    let config = folder.config();
+    let mut writing = Writing::open(&config);
+    let lines = |what: &str| -> metlog_message::Lines { (1..=20).map(|at| raw(&message(at, what))).collect() };
+    let ids: Vec<u64> = (0..20).collect();
+    let write = |to: &mut Writing, spool: u64, what: &str| {
+        to.0.write(&metlog_pipeline::Picked::new(&lines(what), &ids).out_of(spool)).expect("written");
+    };
+    write(&mut writing, 7, "first");
+    write(&mut writing, 8, "second");
+    write(&mut writing, 7, "first");
+    drop(writing);
+    let mut writing = Writing::open(&config);
+    write(&mut writing, 8, "second");
+    write(&mut writing, 9, "third");
+    let store = reading(&config);
+    let beyond = 1 << 40;
+    let expected: Vec<u64> = (0..3).flat_map(|spool| (0..20).map(move |id| spool * beyond + id)).collect();
+    let mut there = positions(&store, Narrow::default());
+    there.sort_unstable();
+    assert_eq!(there, expected);
+    assert_eq!(positions(&store, word("second")), (beyond..beyond + 20).collect::<Vec<_>>());
+    // Nor does one whose ids go on beyond a range, in the middle of a batch.
+    let last = metlog_message::Lines::from_iter(["a", "b"].map(|what| raw(&message(100, what))));
+    writing.0.write(&metlog_pipeline::Picked::new(&last, &[beyond - 1, beyond]).out_of(7)).expect("written");
+    let there = positions(&store, Narrow::default());
+    assert!(there.contains(&(beyond - 1)) && there.contains(&(3 * beyond)), "{there:?}");
+    assert_eq!(positions(&store, word("b")), [3 * beyond]);
+}
+
+#[test]
+fn a_file_from_before_spools_had_names_keeps_what_it_holds() {
+    let folder = Folder::new();
+    let config = folder.config();
+    let mut writing = Writing::open(&config);
+    writing.fill(1..50, "old");
+    drop(writing);
+    let connection = rusqlite::Connection::open(folder.file()).expect("opens");
+    connection.execute("DELETE FROM figures WHERE name GLOB 'spool *'", []).expect("as it was");
+    drop(connection);
+    let mut writing = Writing::open(&config);
+    let lines: metlog_message::Lines = (1..50).map(|at| raw(&message(at, "new"))).collect();
+    let ids: Vec<u64> = (1..50).collect();
+    writing.0.write(&metlog_pipeline::Picked::new(&lines, &ids).out_of(7)).expect("written");
+    let store = reading(&config);
+    assert_eq!(positions(&store, word("old")).len() + positions(&store, word("new")).len(), 98);
 }

@@ -27,7 +27,7 @@ const PAGE = process.env.METLOG_PAGE;
 const PICTURES = process.env.METLOG_PICTURES ?? here("../../../../target/screenshots");
 
 /** Waits are for what must happen on a machine that has other things to do. */
-export const PATIENCE = 60_000;
+export const PATIENCE = Number(process.env.METLOG_PATIENCE ?? 60_000);
 
 /** Everything in a store that can be asked. The ports are the system's choice. */
 export const PLAIN = `

@@ -56,7 +56,7 @@ const GUARDED = { init: { content: `window.addEventListener("DOMContentLoaded", 
 const STARTED = "the page's own script and style are all there is";
 async function untouched(page) {
     const state = await page.evaluate(() => ({
-        scripts: document.scripts.length, styles: document.querySelectorAll("style, link").length, frames: frames.length,
+        scripts: document.scripts.length, styles: document.querySelectorAll("style, link:not([rel=icon])").length, frames: frames.length,
         inherited: Object.getOwnPropertyNames(Object.prototype).length, polluted: [{}.polluted, [].polluted, (() => {}).polluted],
         names: [typeof document.body.append, typeof document.querySelector, window.x === undefined, window.pwned.length],
     }));

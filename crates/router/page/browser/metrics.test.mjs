@@ -103,7 +103,7 @@ check("timers and counters are what was sent, altogether and slot by slot", { al
     await until("only those of api", async () => (await listed(page, "timer")).join() === "db.query api" && (await listed(page, "counter")).join() === "login api");
     await part(page, "metrics-query").fill("(logger:api");
     await page.keyboard.press("Enter");
-    await says(page, "metrics-error", /^At character 12: .*\)/);
+    await says(page, "metrics-error", /^At character 1: .*missing/);
     assert.deepEqual(await listed(page, "timer"), ["db.query api"], "what was there stays");
     await part(page, "metrics-query").fill("");
     await page.keyboard.press("Enter");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { accessible, check, curated, fits, message, part, picture, rows, says, until } from "./harness.mjs";
+import { AWAY, accessible, check, curated, fits, message, part, picture, rows, says, until } from "./harness.mjs";
 import { scene } from "./scene.mjs";
 
 const REFUSED = { allow: [/^answer: 400 GET \/v1\/messages/] };
@@ -248,4 +248,44 @@ check("at phone width, in the dark", {}, async ({ router, open }) => {
     await fits(page, "search, a message open");
     await accessible(page, "search, dark");
     await picture(page, "search-phone-open");
+});
+
+check("who reads when the router goes away reads on when it is back", { allow: AWAY }, async ({ router, open }) => {
+    const page = await shop({ router, open }, 1400);
+    await found(page, 1400);
+    await ask(page, "order paid", await total(router, "order paid"));
+    const marks = await page.evaluate(() => [...CSS.highlights.get("found")].map(String));
+    assert.ok(marks.length > 20 && marks.every((mark) => ["order", "paid"].includes(mark)), "what was looked for is marked");
+    await part(page, "query").fill("");
+    await part(page, "query").press("Enter");
+    await until("all again", async () => (await part(page, "count").getAttribute("data-total")) === "1400");
+    await part(page, "list").evaluate((list) => (list.scrollTop = 300 * 24));
+    await until("row 300", async () => (await rows(page)).some(({ index }) => index === 305));
+    await router.kill();
+    // Whatever asks next notices.
+    const end = await part(page, "list").evaluate((list) => (list.scrollTop = list.scrollHeight - list.clientHeight - 480) && list.scrollTop);
+    await part(page, "lost").waitFor();
+    const reading = await until("what is there stays", async () => {
+        const drawn = await rows(page);
+        return drawn[0]?.index > 300 && drawn;
+    });
+    await router.start();
+    await part(page, "lost").waitFor({ state: "hidden" });
+    await until("it goes on", async () => (await part(page, "list").evaluate((list) => list.scrollHeight)) > end + 2000);
+    assert.equal(await part(page, "list").evaluate((list) => list.scrollTop), end);
+    // One line fewer stands above.
+    const [{ key, y }] = await rows(page);
+    const before = reading.find((row) => row.key === key);
+    assert.ok(before && Math.abs(before.y - y) < 60, "the same is read");
+
+    // A view that is opened meanwhile is filled when there is something to fill it with.
+    await router.kill();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("1");
+    await part(page, "view-live").waitFor();
+    await part(page, "lost").waitFor();
+    assert.equal((await rows(page)).length, 0);
+    await router.start();
+    await until("live goes on", async () => (await rows(page)).length > 10);
+    await part(page, "lost").waitFor({ state: "hidden" });
 });

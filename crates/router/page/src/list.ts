@@ -60,6 +60,8 @@ export interface List {
     shifted(by: number): void;
     /** Times are written in another way now. */
     redraw(): void;
+    /** These words are marked in what is seen, from the next time it is drawn. */
+    mark(words: readonly string[]): void;
     move(by: number): void;
     toggle(): void;
     top(): void;
@@ -76,6 +78,7 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
     let active = -1;
     let activeKey = "";
     let frame = 0;
+    let marked: readonly string[] = [];
 
     const sizes = new ResizeObserver((entries) => {
         for (const { target } of entries) {
@@ -93,6 +96,7 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
         sizes.disconnect();
         edges.disconnect();
         cancelAnimationFrame(frame);
+        highlight([], []);
     });
 
     const offset = (index: number): number =>
@@ -183,6 +187,7 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
             made.remove();
             drawn.delete(item);
         }
+        highlight(drawn.values(), marked);
         rows.seen(first, last);
     }
 
@@ -245,6 +250,9 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
             drawn.clear();
             draw();
         },
+        mark(words) {
+            marked = words;
+        },
         move(by) {
             if (rows.length() === 0) return;
             // The row itself may have moved.
@@ -271,6 +279,29 @@ export function list(rows: Rows, detail: (item: Item) => HTMLElement, touched: (
             return true;
         },
     };
+}
+
+/** Marks words without touching the elements: what is marked is no markup. */
+function highlight(drawn: Iterable<HTMLElement>, words: readonly string[]): void {
+    // Where a browser does not have it, nothing is marked.
+    if (!("highlights" in CSS)) return;
+    const ranges: Range[] = [];
+    for (const made of words.length ? drawn : []) {
+        const said = made.querySelector(".payload")?.firstChild;
+        if (!(said instanceof Text)) continue;
+        const lower = said.data.toLowerCase();
+        // Some letters are more than one when they are small.
+        if (lower.length !== said.length) continue;
+        for (const word of words) {
+            for (let at = lower.indexOf(word); at >= 0; at = lower.indexOf(word, at + word.length)) {
+                const range = new Range();
+                range.setStart(said, at);
+                range.setEnd(said, at + word.length);
+                ranges.push(range);
+            }
+        }
+    }
+    CSS.highlights.set("found", new Highlight(...ranges));
 }
 
 /** A moment in parts: a phone has room for the middle one. */

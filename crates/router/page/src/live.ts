@@ -11,7 +11,7 @@ import { histogram, type Tally } from "./histogram";
 import type { Digits, Tree } from "./json";
 import { Item, list } from "./list";
 import { itemsOf } from "./pages";
-import { compose, toggled, type Range } from "./query";
+import { compose, toggled, words, type Range } from "./query";
 import { SEVERITIES, brief, count } from "./show";
 import { go, report, type Context } from "./view";
 
@@ -37,6 +37,8 @@ export function live(context: Context): void {
     let tailing = new AbortController();
     let frame = 0;
     let stored = true;
+    /** The query whose stream is open, or is opened again by itself. */
+    let streamed: string | null = null;
 
     const filter = (condition: string, out: boolean): void => ask(toggled(input.value(), condition, out));
     const input = box("Filter what comes in", () => ask(input.value()), signal);
@@ -104,6 +106,8 @@ export function live(context: Context): void {
         rows.reset();
         resume();
         const last = shown.at(-1)?.key ?? null;
+        streamed = asked;
+        rows.mark(words(asked));
         stream("/v1/tail", asked ? { query: asked } : {}, last, take, flow, tailing.signal).catch((error: unknown) => report(error, signal));
         void tallied().catch((error: unknown) => report(error, signal));
     }
@@ -245,6 +249,9 @@ export function live(context: Context): void {
     context.every(PAUSE, () => {
         // A large store is not asked all the time.
         if (performance.now() > resting) return tallied();
+    });
+    context.healed(() => {
+        if (streamed !== query) ask(query);
     });
     context.changed((params) => {
         range = { since: params.get("since") ?? USUAL, until: "" };

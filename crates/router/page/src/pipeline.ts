@@ -138,7 +138,7 @@ function showLaws(place: HTMLElement, pipeline: Pipeline): void {
         const old = known.get(of);
         if (old?.getAttribute("data-told") === told) return old;
         return h("p", { class: `law ${law.remainder === 0 ? "good" : "bad"}`, "data-of": of, "data-told": told, "data-test": `law-${what}-${name}` },
-            h("b", {}, `${what} ${name}`), term(law.left.count, law.left.what), " = ",
+            h("b", {}, `${what} ${name}:`), " ", term(law.left.count, law.left.what), " = ",
             law.right.map(({ count, what }, at) => [at ? " + " : "", term(count, what)]),
             " + ", h("span", { class: "term remainder" }, h("span", {}, whole(law.remainder)), " unaccounted for"),
         );

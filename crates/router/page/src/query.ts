@@ -32,7 +32,7 @@ export function moved(query: string, range: Range): number {
 
 /** Throws what is wrong with a query that, with a stretch of time put around it, would mean something else. */
 export async function check(query: string, signal: AbortSignal): Promise<void> {
-    if (query.includes(")")) await get("/v1/messages", { query, limit: 1, deadline: "1ms" }, signal);
+    if (/[()]/.test(query)) await get("/v1/messages", { query, limit: 1, deadline: "1ms" }, signal);
 }
 
 export function quoted(value: string): string {
@@ -42,6 +42,20 @@ export function quoted(value: string): string {
 /** A value as a query writes it. */
 export function literal(value: string): string {
     return /^[\p{L}\p{N}_.@/+-]+$/u.test(value) ? value : quoted(value);
+}
+
+/** The words and phrases that a payload must have, as far as one sees that without understanding the query. */
+export function words(query: string): string[] {
+    const found: string[] = [];
+    let without = false;
+    // A condition with an operator in it is about a field.
+    for (const [token] of query.matchAll(/-?(?:"(?:[^"\\]|\\.)*"|[^\s()"])+/g)) {
+        const phrase = /^"((?:[^"\\]|\\.)*)"\*?$/.exec(token)?.[1]?.replace(/\\(.)/g, "$1");
+        const word = phrase ?? (/^-|[:=<>~"]|^(?:OR|AND|NOT)$/.test(token) ? "" : token.replace(/\*$/, ""));
+        if (word && !without) found.push(word.toLowerCase());
+        without = token === "NOT";
+    }
+    return found;
 }
 
 const ENVELOPE = [

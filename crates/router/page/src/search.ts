@@ -11,7 +11,7 @@ import { histogram, type Tally } from "./histogram";
 import { key } from "./key";
 import { list } from "./list";
 import { Pages } from "./pages";
-import { check, compose, moved, rangeName, toggled, type Range } from "./query";
+import { check, compose, moved, rangeName, toggled, words, type Range } from "./query";
 import { SEVERITIES, count, moment } from "./show";
 import { toast } from "./toast";
 import { report, type Context } from "./view";
@@ -44,6 +44,7 @@ export function search(context: Context): void {
     let asking = new AbortController();
     let tally: Tally | null = null;
     let again = 0;
+    let answered = false;
     /** What was looked at before each zoom. */
     const zoomed: Range[] = [];
 
@@ -138,6 +139,7 @@ export function search(context: Context): void {
         let by = 0;
         bars.stale(true);
         stop.hidden = false;
+        answered = false;
         set(root, { "aria-busy": "true" });
         try {
             await check(asked.query, mine);
@@ -149,12 +151,15 @@ export function search(context: Context): void {
             await next.load();
             input.wrong(null);
             pages = next;
+            rows.mark(words(asked.query));
             rows.reset();
             found(next);
             await drawn(await counting, mine);
+            answered = true;
             void countValues(what.query, next, mine);
         } catch (error) {
             if (mine.aborted) return;
+            answered = !(error instanceof Lost);
             if (error instanceof Refused && (error.column !== undefined || error.status === 400)) input.wrong(error, by);
             else if (!(error instanceof Lost)) report(error, signal);
         } finally {
@@ -230,7 +235,12 @@ export function search(context: Context): void {
         asked = readAsked(params);
         show();
     });
-    context.healed(() => show());
+    context.healed(() => {
+        // Who reads on is left where he is.
+        if (!answered || !pages) return show();
+        pages.stuck = false;
+        rows.draw();
+    });
     context.key("/", "search", () => input.focus());
     context.key(["j", "ArrowDown"], "next message", () => rows.move(1));
     context.key(["k", "ArrowUp"], "message before", () => rows.move(-1));

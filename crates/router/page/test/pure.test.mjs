@@ -15,6 +15,7 @@ const { layout, NARROW } = await load("layout");
 const chart = await load("chart");
 const pipe = await load("pipe");
 const measures = await load("measures");
+const query = await load("query");
 
 test("numbers keep three digits that count and small ones are not told as none", () => {
     const told = (values, how) => values.map(how);
@@ -184,4 +185,13 @@ test("courses say slot by slot what was there, and the open slot ends now", () =
         assert.deepEqual(of(measures.read(tally(more), reach, 100_000), ({ rate }) => rate)[1], [null, 1, 0, 10], "what is before is not known");
     }
     assert.deepEqual(measures.read({ ...tally({ partial: true }), timers: [], counters: [] }, reach, 100_000).known, 4);
+});
+
+test("words that are looked for are told from what is asked of fields", () => {
+    const told = (text) => query.words(text).join("|");
+    assert.equal(told('disk Full "not a \\"drill\\"" dis*'), 'disk|full|not a "drill"|dis');
+    assert.equal(told('severity<=4 logger:"a b" -quiet -"be still" x~/a b/'), "b/");
+    assert.equal(told("(a OR b) NOT c d"), "a|b|d");
+    assert.equal(told('"unclosed'), "unclosed");
+    assert.equal(told(""), "");
 });

@@ -92,9 +92,9 @@ impl std::fmt::Display for Address {
 const OPTION: &str = "--";
 
 fn as_options(why: String) -> String {
-    ["ca_file", "client_cert", "client_key"].iter().fold(why, |why, name| {
-        why.replace(&format!("{OPTION}{name}"), &format!("{OPTION}{}", name.replace('_', "-")))
-    })
+    ["ca_file", "client_cert", "client_key"]
+        .iter()
+        .fold(why, |why, name| why.replace(&format!("{OPTION}{name}"), &format!("{OPTION}{}", name.replace('_', "-"))))
 }
 
 /// The answer's status and its body, still to be read.

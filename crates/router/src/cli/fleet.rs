@@ -239,7 +239,7 @@ fn cells(router: &Value) -> [String; 9] {
         if state == "running" {
             state.to_owned()
         } else {
-            plain(&format!("{state} {}", clock(text(router, "/heard"))))
+            plain(&format!("{state} since {}", clock(text(router, "/heard"))))
         },
         rate("/rates/received"),
         rate("/rates/delivered"),
@@ -328,10 +328,10 @@ fn law(now: &Value) -> Vec<String> {
 /// Where it is seen from, and whether that sees anything.
 fn head(now: &Value) -> Vec<String> {
     let since = text(now, "/since").split('.').next().unwrap_or_default().replace('T', " ");
-    let mut lines = vec![plain(&format!("fleet at {}, listened to since {since}", text(now, "/place")))];
+    let mut lines = vec![plain(&format!("fleet at {}, listened to since {since} UTC", text(now, "/place")))];
     let state = text(now, "/link/state");
     if !state.is_empty() && state != "connected" {
-        lines.push(plain(&format!("this router is not connected to it ({state}) {}", text(now, "/link/why"))));
+        lines.push(plain(&format!("this router is not connected to it ({state}): {}", text(now, "/link/why"))));
     }
     lines
 }
@@ -415,7 +415,7 @@ impl Picture for Screen {
         // All first: a large fleet is longer than the screen.
         let all = Row::new(sum_cells(now).map(Cell::from)).style(Style::new().add_modifier(Modifier::BOLD));
         let rows: Vec<Row<'_>> = std::iter::once(all).chain(routers.iter().map(row)).collect();
-        let widths = [24, 18, 10, 10, 13, 13, 11, 9, 11].map(Constraint::Max);
+        let widths = [24, 22, 10, 10, 13, 13, 11, 9, 11].map(Constraint::Max);
         frame.render_widget(watch::table("fleet", rows, &widths, HEAD), middle);
         let block = Block::new().borders(Borders::TOP).title("account");
         frame.render_widget(Paragraph::new(below).block(block), bottom);
@@ -451,9 +451,9 @@ mod tests {
     }
 
     const PARTS: [&str; 10] = [
-        "not connected to it (away) the server \u{fffd}[2Jis gone",
+        "not connected to it (away): the server \u{fffd}[2Jis gone",
         "b\u{fffd}[31m\u{fffd}",
-        "silent 12:03:11",
+        "silent since 12:03:11",
         "2.0 h",
         "a *",
         "12.5",

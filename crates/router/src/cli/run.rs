@@ -161,7 +161,9 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
     for endpoint in &plan.endpoints {
         say!("endpoint {}", endpoint.name);
     }
-    if let Some((_, at)) = router.places().into_iter().find(|(_, place)| place.starts_with("http://") || place.starts_with("https://")) {
+    if let Some((_, at)) =
+        router.places().into_iter().find(|(_, place)| place.starts_with("http://") || place.starts_with("https://"))
+    {
         // The key that whoever starts the router is most likely to have at hand.
         let key = if plan.keys.is_empty() { "" } else { "-H \"Authorization: Bearer $METLOG_KEY\" " };
         say!("send a first message: curl {key}-d '{{\"type\":\"hello\",\"payload\":\"it works\"}}' {at}/v1/messages");

@@ -109,6 +109,9 @@ fn opener(kind: &str, place: &Origin, settings: Node) -> Result<(Open, Examine),
         });
         return Ok((open, Arc::new(move || (entry.examine)(&own))));
     }
+    if let Some(how) = crate::plugins::left_out(kind) {
+        return Err(Problem::at(place, how).into());
+    }
     let known = endpoint_kinds();
     let message = format!("unknown endpoint `{kind}`, this program has {}", known.join(", "));
     Err(Problem::at(place, message).suggest(suggest::nearest(kind, known.iter().copied())).into())

@@ -160,12 +160,32 @@ fn ports(out: &mut Text, router: &Router) {
 fn forwards(out: &mut Text, router: &Router) {
     let totals = router.floor.forwards.totals();
     let table: [(&str, &str, &str, u64); 8] = [
-        ("metlog_forwarding_routers", "gauge", "Endpoints of other routers that have forwarded.", totals.routers as u64),
-        ("metlog_forwarded_total", "counter", "Messages forwarded by them, repeated ones among these.", totals.received),
-        ("metlog_forwarded_again_total", "counter", "Those that were known, and were not taken again.", totals.duplicates),
+        (
+            "metlog_forwarding_routers",
+            "gauge",
+            "Endpoints of other routers that have forwarded.",
+            totals.routers as u64,
+        ),
+        (
+            "metlog_forwarded_total",
+            "counter",
+            "Messages forwarded by them, repeated ones among these.",
+            totals.received,
+        ),
+        (
+            "metlog_forwarded_again_total",
+            "counter",
+            "Those that were known, and were not taken again.",
+            totals.duplicates,
+        ),
         ("metlog_forwarded_changed_total", "counter", "Those with an id that another message had had.", totals.changed),
         ("metlog_forwarded_collisions_total", "counter", "Requests that met another with the same.", totals.collisions),
-        ("metlog_forward_loops_total", "counter", "Requests refused: their messages went round in circles.", totals.loops),
+        (
+            "metlog_forward_loops_total",
+            "counter",
+            "Requests refused: their messages went round in circles.",
+            totals.loops,
+        ),
         ("metlog_forwarded_remembered", "gauge", "Messages that would be known again.", totals.remembered),
         ("metlog_forwarded_forgotten_total", "counter", "Messages forgotten to make room.", totals.forgotten),
     ];

@@ -6,8 +6,8 @@ use crate::accounting::InputAccount;
 use crate::config::{EndpointPlan, FleetPlan, Plan};
 use metlog_http::server::keys::{Key, Keys};
 use metlog_pipeline::Input;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What changed at a reload.

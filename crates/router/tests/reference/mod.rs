@@ -110,6 +110,13 @@ impl Book {
         self.table(&mut out, "crates/router", &["KeySettings"], properties, &required(keys));
         let _ = writeln!(out, "## Every endpoint\n\nBeside what its own section in [Endpoints](endpoints.md) says:\n");
         self.table(&mut out, "crates/router", &["EndpointKeys"], self.definition(COMMON), &[]);
+        if let Some(fleet) = self.schema["properties"]["fleet"]["properties"].as_object() {
+            let _ = writeln!(out, "## `[fleet]`\n");
+            self.table(&mut out, "plugins/nats", &["FleetSettings"], fleet, &[]);
+        }
+        for name in self.sections.get("fleet").into_iter().flatten() {
+            let _ = writeln!(out, "<!-- example -->\n```toml\n{}\n```\n", program(&["example", "fleet", name]).trim_end());
+        }
         for (title, link) in [("Inputs", "inputs"), ("Filters", "filters"), ("Endpoints", "endpoints")] {
             let _ = writeln!(out, "## `[{link}.NAME]`\n\n`type` says which, or the section's name does: [{title}]({link}.md).\n");
         }

@@ -5,6 +5,7 @@ use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, EndpointEntry, Pacing, Picked, Promise, SendError, inventory};
 use metlog_router::accounting::Account;
 use metlog_router::config::{self, Plan};
+use metlog_router::deliver::Clock;
 use metlog_router::router::{Left, Router};
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -178,8 +179,12 @@ impl Running {
     }
 
     pub fn try_start(plan: &Plan) -> Result<Running, String> {
+        Running::try_start_by(plan, Clock::default())
+    }
+
+    pub fn try_start_by(plan: &Plan, clock: Clock) -> Result<Running, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (router, _) = Router::start(plan, runtime.handle())?;
+        let (router, _) = Router::start_by(plan, runtime.handle(), clock)?;
         Ok(Running { router, runtime, stopped: false })
     }
 

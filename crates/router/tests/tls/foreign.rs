@@ -174,7 +174,12 @@ fn openssl_sends_and_is_acknowledged() {
 #[test]
 fn a_certificate_is_renewed_by_an_order_over_http() {
     let router = Router::start();
-    let reload = || words(&router.curl("/v1/reload", &["-X", "POST", "-H", "X-Metlog: 1", "-H", "Content-Type: application/json", "-d", "{}"]));
+    let reload = || {
+        words(&router.curl(
+            "/v1/reload",
+            &["-X", "POST", "-H", "X-Metlog: 1", "-H", "Content-Type: application/json", "-d", "{}"],
+        ))
+    };
     std::fs::write(&router.paper.cert, "nothing").unwrap();
     let refused = reload();
     assert!(refused.contains("no certificate is in it") && refused.contains("router.toml:5:1"), "{refused}");

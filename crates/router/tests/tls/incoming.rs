@@ -84,12 +84,7 @@ fn whoever_is_not_right_is_turned_away_for_its_reason_and_disturbs_nobody() {
             Away::BadCertificate,
             "does not know the authority of our certificate",
         ),
-        (
-            with(&authority, Some(authority.self_signed(&["client"]))),
-            "localhost",
-            Away::BadCertificate,
-            "certificate",
-        ),
+        (with(&authority, Some(authority.self_signed(&["client"]))), "localhost", Away::BadCertificate, "certificate"),
         (
             with(&authority, Some(authority.paper_of_years(&["client"], 2020, 2021))),
             "localhost",

@@ -3,7 +3,7 @@
 mod foreign;
 mod incoming;
 mod outgoing;
+mod renewal;
 #[path = "../stage/mod.rs"]
 mod stage;
-mod renewal;
 mod support;

@@ -75,7 +75,11 @@ fn a_peer_that_is_not_who_it_should_be_gets_nothing_and_the_reason_is_told() {
         ("wrong authority", tls(stranger.paper(here)), trusted),
         ("self-signed", tls(authority.self_signed(here)), trusted),
         ("expired", tls(authority.paper_of_years(here, 2020, 2021)), "certificate expired on 2021-01-01"),
-        ("not yet valid", tls(authority.paper_of_years(here, 2080, 2081)), "certificate is not valid before 2080-01-01"),
+        (
+            "not yet valid",
+            tls(authority.paper_of_years(here, 2080, 2081)),
+            "certificate is not valid before 2080-01-01",
+        ),
         ("wrong name", tls(authority.paper(&["example.org"])), "is not for `localhost` but for"),
         ("no TLS", Way::Plaintext, "does not speak TLS on this port"),
         ("TLS 1.1", Way::TooOld, "speaks no TLS that we do, 1.2 or 1.3"),

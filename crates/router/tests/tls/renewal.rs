@@ -66,9 +66,7 @@ fn a_new_certificate_is_for_new_connections_and_a_broken_one_for_nobody() {
         progress("the connection of before goes on");
         done.store(true, SeqCst);
     });
-    eventually("nothing is lost", || {
-        running.account().inputs["tcp"].counts.accepted == sent.load(SeqCst)
-    });
+    eventually("nothing is lost", || running.account().inputs["tcp"].counts.accepted == sent.load(SeqCst));
     assert_eq!(running.router.reloads.refused.load(SeqCst), 2);
     running.balanced();
 }

@@ -1,11 +1,11 @@
 //! Who connects, and who is connected to.
 
 use metlog_testkit::Paper;
+use metlog_tls::Trust;
 use metlog_tls::rustls::pki_types::pem::PemObject;
 use metlog_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use metlog_tls::rustls::server::WebPkiClientVerifier;
 use metlog_tls::rustls::{ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned, crypto};
-use metlog_tls::Trust;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;

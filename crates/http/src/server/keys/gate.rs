@@ -3,8 +3,8 @@
 use super::rate::{Bucket, Rate};
 use super::text::LONGEST;
 use super::{Key, Keys, places};
-use metlog_pipeline::input::subscriber;
 use axum::http::request::Parts;
+use metlog_pipeline::input::subscriber;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;

@@ -246,6 +246,27 @@ proptest! {
         prop_assert!(roll.hear(&text, Instant::now()).is_err());
     }
 
+    /// A report that somebody has put his hands on: refused, or one whose numbers can be told.
+    #[test]
+    fn whatever_becomes_of_a_report_is_survived(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let part = EndpointPart {
+            name: "e".into(), kind: "file".into(), state: "held".into(), delivered: 1, buffered: 1, oldest: 1, error: Some("no".into()),
+        };
+        let mut text = Report { endpoint_parts: vec![part], ..report("a", 1, 1, 100, 10, 3) }.write();
+        for (at, byte) in changes {
+            let at = at.index(text.len());
+            if let Some(place) = text.get_mut(at) {
+                *place = byte;
+            }
+        }
+        let (mut roll, now) = (Roll::new(None), Instant::now());
+        let taken = roll.hear(&text, now).is_ok();
+        prop_assert_eq!(roll.members.len(), usize::from(taken));
+        let told = roll.tell(now, 10, true).to_string();
+        prop_assert!(told.chars().all(|c| !c.is_control()));
+        hear(&mut roll, &report("a", 2, 1, 100, 10, 3), now).expect("the next life");
+    }
+
     /// Any order of lives, deaths, losses and repetitions: the sums obey the law and never go backwards.
     #[test]
     fn sums_only_grow(steps in prop::collection::vec((0..3_u64, 0..6_u8, 0..50_u64), 1..80)) {
