@@ -58,7 +58,8 @@ fn a_router_has_plugins_of_its_own() {
     let (right, said) = router(&["check", "wrong.toml"], "");
     assert!(!right && said.contains("`hours` has 31"), "{said}");
 
-    let message = |hour: u32| format!("{{\"type\":\"oldstyle\",\"timestamp\":\"2026-11-21T{hour}:00:00Z\",\"payload\":\"x\"}}\n");
+    let message =
+        |hour: u32| format!("{{\"type\":\"oldstyle\",\"timestamp\":\"2026-11-21T{hour}:00:00Z\",\"payload\":\"x\"}}\n");
     let (right, said) = router(&["explain", "-c", "router.toml"], &(message(11) + &message(23)));
     assert!(right && said.contains("-> count") && said.contains("not count: filter `open` said no"), "{said}");
 }

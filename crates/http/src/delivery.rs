@@ -67,12 +67,12 @@ impl Taken {
                 Some(Rejected { at: one.get("index").and_then(count)?, why })
             })
             .collect();
-        let note =
-            part("accepted").and_then(count).filter(|accepted| accepted.saturating_add(rejected.len()) < sent).map(
-                |accepted| {
-                    format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len())
-                },
-            );
+        let note = part("accepted")
+            .and_then(count)
+            .filter(|accepted| accepted.saturating_add(rejected.len()) < sent)
+            .map(|accepted| {
+                format!("the peer says it took {accepted} of {sent} messages and rejected {}", rejected.len())
+            });
         Taken { rejected, note }
     }
 }

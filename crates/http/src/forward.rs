@@ -51,9 +51,9 @@ pub fn from(router: u64, endpoint: &str) -> String {
 pub fn is_from(text: &str) -> bool {
     let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.%".contains(&byte);
     text.len() <= 1024
-        && text.split_once('/').is_some_and(|(router, rest)| {
-            is_number(router) && !rest.is_empty() && rest.bytes().all(name)
-        })
+        && text
+            .split_once('/')
+            .is_some_and(|(router, rest)| is_number(router) && !rest.is_empty() && rest.bytes().all(name))
 }
 
 /// Whether it is a `metlog-passed`.
@@ -121,13 +121,8 @@ mod tests {
 
     #[test]
     fn ids_come_back_and_take_little_room() {
-        let all: [&[u64]; 5] = [
-            &[1000, 1001, 1002, 1007, 1014, 1015],
-            &[0],
-            &[u64::MAX - 1],
-            &[5, 7, 9],
-            &[1, u64::MAX - 1],
-        ];
+        let all: [&[u64]; 5] =
+            [&[1000, 1001, 1002, 1007, 1014, 1015], &[0], &[u64::MAX - 1], &[5, 7, 9], &[1, u64::MAX - 1]];
         for ids in all {
             assert_eq!(read_ids(&write_ids(ids.iter().copied()), ids.len()).as_deref(), Ok(ids));
         }
@@ -138,8 +133,25 @@ mod tests {
     #[test]
     fn what_is_no_list_of_so_many_growing_ids_is_refused_and_reserves_nothing() {
         let wrong = [
-            "", ",", "1,", "x", "1*", "*3", "-1", "+1", "1*0", "1,0", "1*18446744073709551615", "18446744073709551615",
-            "1*3,18446744073709551615", "18446744073709551616", "1*2*3", "1 *3", "1*4", "1*2", "1,1",
+            "",
+            ",",
+            "1,",
+            "x",
+            "1*",
+            "*3",
+            "-1",
+            "+1",
+            "1*0",
+            "1,0",
+            "1*18446744073709551615",
+            "18446744073709551615",
+            "1*3,18446744073709551615",
+            "18446744073709551616",
+            "1*2*3",
+            "1 *3",
+            "1*4",
+            "1*2",
+            "1,1",
         ];
         for text in wrong {
             assert!(read_ids(text, 3).is_err(), "{text:?}");
@@ -158,7 +170,9 @@ mod tests {
     fn names_fit_into_a_header_and_strangers_are_told_apart() {
         assert_eq!(from(0xc0ffee, "a b/\u{e4}"), "0000000000c0ffee/a%20b%2F%C3%A4");
         assert!(is_from(&from(1, "central")) && is_passed(&number(7)));
-        for text in ["", "/", "1/x", "0000000000c0ffee/", "0000000000C0FFEE/x", "0000000000c0ffee/a b", "0000000000c0ffee"] {
+        for text in
+            ["", "/", "1/x", "0000000000c0ffee/", "0000000000C0FFEE/x", "0000000000c0ffee/a b", "0000000000c0ffee"]
+        {
             assert!(!is_from(text), "{text}");
         }
         assert!(!is_from(&from(1, &"x".repeat(1100))) && !is_passed("") && !is_passed("a,b"));

@@ -29,7 +29,11 @@ impl Running {
         let text = format!("[router]\nhttp = '127.0.0.1:{port}'\ndata = '{}'\n[inputs.http]\n{rest}", data.display());
         std::fs::write(&config, text)?;
         let mut command = Command::new(program);
-        command.arg("run").arg("--config").arg(&config).stderr(std::fs::File::create(folder.join(format!("{name}.log")))?);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&config)
+            .stderr(std::fs::File::create(folder.join(format!("{name}.log")))?);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let running = Running { child, port };
         let until = Instant::now() + Duration::from_secs(30);
@@ -81,7 +85,8 @@ impl Drop for Running {
 
 /// Messages such as services write: some words, some numbers, few hosts.
 fn message(random: &mut fastrand::Rng, number: u64, out: &mut Vec<u8>) -> Outcome<()> {
-    let words = ["request", "served", "timeout", "cache", "miss", "user", "session", "retry", "shard", "commit", "lease"];
+    let words =
+        ["request", "served", "timeout", "cache", "miss", "user", "session", "retry", "shard", "commit", "lease"];
     let text: Vec<&str> = (0..8).filter_map(|_| random.choice(words.iter()).copied()).collect();
     writeln!(
         out,
@@ -111,7 +116,8 @@ fn main() -> Outcome<()> {
     std::fs::create_dir_all(&folder)?;
     let free = || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
     let (edge_port, central_port) = (free()?, free()?);
-    let to = format!("[endpoints.central]\ntype = 'router'\nurl = 'http://127.0.0.1:{central_port}'\nretry_max = '50ms'\n");
+    let to =
+        format!("[endpoints.central]\ntype = 'router'\nurl = 'http://127.0.0.1:{central_port}'\nretry_max = '50ms'\n");
     let edge = Running::start(&program, &folder, "edge", edge_port, &to)?;
     let mut random = fastrand::Rng::with_seed(1);
     let (mut bytes, before) = (0_u64, edge.spent()?);
@@ -124,7 +130,11 @@ fn main() -> Outcome<()> {
         edge.ask("POST /v1/messages", &body)?;
     }
     let each = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
-    println!("{count} messages of {} bytes; the edge takes one in for {:.2} us", bytes / count, each(edge.spent()? - before));
+    println!(
+        "{count} messages of {} bytes; the edge takes one in for {:.2} us",
+        bytes / count,
+        each(edge.spent()? - before)
+    );
     let central = Running::start(&program, &folder, "central", central_port, "[endpoints.none]\ntype = 'null'\n")?;
     let (began, edge_before, central_before) = (Instant::now(), edge.spent()?, central.spent()?);
     while edge.metric("metlog_delivered_total")? < count as f64 {
@@ -141,7 +151,11 @@ fn main() -> Outcome<()> {
     );
     println!("{:.1} bytes of a message on the network: 1 : {:.1}", carried / count as f64, bytes as f64 / carried);
     let requests = central.metric("metlog_http_requests_total")?;
-    println!("about {:.0} messages in a request; received at the central one {}", count as f64 / requests, central.metric("metlog_received_total")?);
+    println!(
+        "about {:.0} messages in a request; received at the central one {}",
+        count as f64 / requests,
+        central.metric("metlog_received_total")?
+    );
     drop((edge, central));
     std::fs::remove_dir_all(&folder)?;
     Ok(())

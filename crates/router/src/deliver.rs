@@ -226,7 +226,7 @@ impl Shared {
     fn rest(&self, time: Duration) -> bool {
         let clock = &self.floor.clock;
         let until = clock.now() + time;
-        let _resting = clock.rest();
+        let _resting = clock.rest(until);
         let mut orders = self.orders();
         let hurry = orders.hurry;
         loop {
@@ -454,7 +454,11 @@ impl Worker {
             add(&shared.account.failures, 1);
             self.say(&why, doing, Some(wait));
             let left = chunk.len() - at;
-            if shared.habits.give_up_after.is_some_and(|most| clock.now().saturating_duration_since(began) + wait > most) {
+            if shared
+                .habits
+                .give_up_after
+                .is_some_and(|most| clock.now().saturating_duration_since(began) + wait > most)
+            {
                 let lines = rest.as_ref().unwrap_or(chunk.lines());
                 let ids = chunk.ids().get(at..).unwrap_or_default();
                 let all: Vec<usize> = (0..left).collect();

@@ -124,6 +124,7 @@ pub struct Claim<'a> {
 impl Hop {
     /// What the message at this place is called there and whether it came before; `None`: there is no such place.
     pub fn judge(&mut self, at: usize, message: &[u8]) -> Option<bool> {
+        self.open = false;
         let (id, sum) = (*self.ids.get(at)?, crc32c::crc32c(message));
         let from = self.known.partition_point(|(known, _)| *known < id);
         let again = self.known.iter().skip(from).take_while(|(known, _)| *known == id).any(|(_, known)| *known == sum);
@@ -249,7 +250,8 @@ impl Forwards {
         }
         let Some(most) = by_key.into_iter().max_by_key(|(_, count)| *count).map(|(key, _)| key) else { return };
         // One that is busy is not silent.
-        let used = |stream: &Mutex<Stream>| stream.try_lock().map_or_else(|_| Some(Instant::now()), |stream| stream.used);
+        let used =
+            |stream: &Mutex<Stream>| stream.try_lock().map_or_else(|_| Some(Instant::now()), |stream| stream.used);
         let of_key = streams.iter().filter(|(name, _)| key(name) == most);
         let Some(oldest) = of_key.min_by_key(|(_, stream)| used(stream)).map(|(name, _)| name.clone()) else { return };
         if let Some(stream) = streams.remove(&oldest) {

@@ -144,8 +144,7 @@ impl Listener {
     /// # Errors
     /// If the address is none of this machine, or in use.
     pub fn open(input: &HttpInput, ground: Ground) -> Result<Self, String> {
-        let server =
-            bind("listen", &input.listen, &input.allowed_hosts, input.tls.as_ref(), ground.gate.clone())?;
+        let server = bind("listen", &input.listen, &input.allowed_hosts, input.tls.as_ref(), ground.gate.clone())?;
         Ok(Listener { server, input: input.clone(), ground })
     }
 }

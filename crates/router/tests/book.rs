@@ -131,7 +131,8 @@ fn the_quick_start_runs_as_it_stands() {
     while let Some(block) = blocks.next() {
         let rule = block.rule.as_deref().unwrap_or_default();
         // What is shown behind a command, if it says so itself by standing there without a rule.
-        let shown = blocks.peek().filter(|next| next.language == "text" && next.rule.is_none()).map(|next| next.text.clone());
+        let shown =
+            blocks.peek().filter(|next| next.language == "text" && next.rule.is_none()).map(|next| next.text.clone());
         let shown = shown.map(|shown| reader.with_ports(&shown));
         let both = |output: &Output| {
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -203,7 +204,8 @@ fn every_configuration_is_in_order() {
         let said = String::from_utf8_lossy(&output.stderr);
         // Certificates are looked at; a reader has some.
         let elsewhere = said.lines().filter(|line| line.starts_with("book.toml:"));
-        let elsewhere = elsewhere.filter(|line| line.ends_with("cannot be opened: No such file or directory (os error 2)"));
+        let elsewhere =
+            elsewhere.filter(|line| line.ends_with("cannot be opened: No such file or directory (os error 2)"));
         let mistakes = said.lines().filter(|line| line.starts_with("book.toml:")).count();
         let known = mistakes > 0 && mistakes == elsewhere.count();
         assert!(output.status.success() || known, "{}: {said}", block.place);
@@ -230,8 +232,12 @@ fn every_command_exists() {
                 // Up to a comment, the shell's next command, or what is sent.
                 let command = rest.split([';', '|', '>', '#', '\'', '"', '`']).next().unwrap_or_default();
                 let words: Vec<&str> = command.split_whitespace().collect();
-                let path: Vec<&str> =
-                    words.iter().copied().take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase())).take(2).collect();
+                let path: Vec<&str> = words
+                    .iter()
+                    .copied()
+                    .take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase()))
+                    .take(2)
+                    .collect();
                 let text = (0..=path.len()).rev().find_map(|many| help(path.get(..many)?));
                 let text = text.unwrap_or_else(|| panic!("{}: `{line}`", block.place));
                 let of = path.first().is_none_or(|first| text.contains(&format!("metlog-router {first}")));
@@ -268,6 +274,10 @@ fn every_link_leads_somewhere_and_every_page_is_listed() {
                 None if target.is_empty() => docs.join(&page.name),
                 None => docs.join(&page.name).parent().expect("a folder").join(target),
             };
+            if path.extension().is_some_and(|extension| extension != "md") {
+                assert!(path.exists(), "docs/{}: there is no {link}", page.name);
+                continue;
+            }
             let text = text_of(&path).unwrap_or_else(|error| panic!("docs/{}: {link}: {error}", page.name));
             assert!(anchor.is_empty() || anchors(&text).contains(anchor), "docs/{}: no place {link}", page.name);
             if page.name == "SUMMARY.md" {
@@ -286,7 +296,8 @@ fn all_code_is_compiled_elsewhere() {
     for block in blocks().into_iter().filter(|block| block.language == "rust") {
         let rule = block.rule.as_deref().unwrap_or_default();
         let path = rule.strip_prefix("from ").unwrap_or_else(|| panic!("{}: where from?", block.place));
-        let source = std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{}: {error}", block.place));
+        let source =
+            std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{}: {error}", block.place));
         for part in block.text.split("\n\n") {
             assert!(source.contains(part.trim_end()), "{}: is not in {path}:\n{part}", block.place);
         }
@@ -301,8 +312,9 @@ fn every_test_that_is_named_is_there() {
     let promises = pages().into_iter().find(|page| page.name == "promises.md").expect("promises").text;
     let threats = std::fs::read_to_string(root().join("SECURITY.md")).expect("a policy");
     let words = [promises.as_str(), threats.as_str()].into_iter().flat_map(|text| text.split('`').skip(1).step_by(2));
-    let paths: BTreeSet<&str> =
-        words.filter(|word| ["crates/", "plugins/", "fuzz/", ".ci/"].iter().any(|root| word.starts_with(root))).collect();
+    let paths: BTreeSet<&str> = words
+        .filter(|word| ["crates/", "plugins/", "fuzz/", ".ci/"].iter().any(|root| word.starts_with(root)))
+        .collect();
     assert!(paths.len() > 20, "{paths:?}");
     for path in paths {
         assert!(root().join(path).exists(), "there is no {path}");
@@ -315,17 +327,21 @@ fn the_sums_of_the_scale_are_right() {
     let page = pages().into_iter().find(|page| page.name == "scale.md").expect("scale").text;
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let input = |name: &str| -> f64 {
-        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap_or_else(|| panic!("no {name}"));
+        let row =
+            page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap_or_else(|| panic!("no {name}"));
         cells(row)[1].parse().unwrap()
     };
     let mut rows = 0;
-    for row in page.lines().skip_while(|line| !line.starts_with("| messages/s |")).skip(2).take_while(|line| !line.is_empty()) {
+    for row in
+        page.lines().skip_while(|line| !line.starts_with("| messages/s |")).skip(2).take_while(|line| !line.is_empty())
+    {
         let row = cells(row);
         let rate: f64 = row[0].parse().unwrap();
         let cores = |us: f64| (rate * us * 1e-6 / input("use") / input("cores")).ceil();
         let (routers, stores) = (cores(input("intake")) + 1.0, cores(input("store")));
         let streams = (rate / input("stream")).ceil();
-        let servers = (streams * input("replicas") * input("nats_cores") / input("cores")).ceil().max(input("replicas"));
+        let servers =
+            (streams * input("replicas") * input("nats_cores") / input("cores")).ceil().max(input("replicas"));
         let sent = rate * input("size") / input("squeeze");
         let spool = rate * (input("size") + input("over")) * input("outage") * 3600.0 / 1e12;
         let kept = rate * input("store_bytes") * input("keep") * 86_400.0 / 1e12;
@@ -367,7 +383,9 @@ fn shippers_find_their_way_in() {
         let answer = program.request(&format!("POST {uri}"), &[], row.as_bytes()).expect("an answer");
         assert_eq!(answer.status, 200, "{uri}: {answer:?}");
     }
-    for (query, timestamp) in [("vector", "2026-11-21T10:00:00.000000Z"), ("fluent%20severity:error", "2026-11-21T10:00:00.500000Z")] {
+    for (query, timestamp) in
+        [("vector", "2026-11-21T10:00:00.000000Z"), ("fluent%20severity:error", "2026-11-21T10:00:00.500000Z")]
+    {
         let body = program.ask(&format!("/v1/messages?query={query}")).body;
         assert!(body.contains(timestamp), "{query}: {body}");
     }

@@ -108,7 +108,11 @@ fn live_through(link: &dyn Link) {
         format!("[keys.{name}]\nscope = ['{scope}']\nhash = '{}'\n", Hash::of(name.as_bytes()))
     };
     let spool = "[spool]\nsegment_bytes = '1 MiB'\n";
-    let config = format!("{spool}[inputs.http]\n[endpoints.store]\npath = 'messages.db'\n{}{}", key("edge", "ingest"), key("reader", "read"));
+    let config = format!(
+        "{spool}[inputs.http]\n[endpoints.store]\npath = 'messages.db'\n{}{}",
+        key("edge", "ingest"),
+        key("reader", "read")
+    );
     let mut central = Life::new(link.before(), link.central(), Some("reader"), &config);
     let config = format!(
         "{spool}[inputs.http]\n[endpoints.central]\ntype = 'router'\nurl = '{}'\nkey = 'edge'\ntimeout = '3s'\n\
@@ -176,7 +180,7 @@ fn live_through(link: &dyn Link) {
         let page = life.ask("/metrics").unwrap();
         let remainders: Vec<&str> = page.lines().filter(|line| line.starts_with("metlog_unaccounted")).collect();
         assert!(remainders.len() >= 2 && remainders.iter().all(|line| line.ends_with(" 0")), "{remainders:#?}");
-        assert_eq!(super::program::value(&page, "metlog_forwarded_changed_total"), Some(0));
+        assert_eq!(program::value(&page, "metlog_forwarded_changed_total"), Some(0));
         life.end();
     }
     println!("deaths {:?}, faults {:?}, {again} messages came again and were known", reaper.deaths, link.faults());
@@ -256,7 +260,8 @@ fn over_a_cable_that_is_pulled() {
     let mut tried = [&["-U", "-r"][..], &[]].into_iter().filter_map(|more| inside(more).ok());
     match tried.find(|output| matches!(output.status.code(), Some(0 | 101))) {
         Some(output) => {
-            let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let said =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{said}");
             print!("{said}");
         }

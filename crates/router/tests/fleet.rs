@@ -134,6 +134,11 @@ fn what_the_server_confirmed_is_in_the_store_once_whoever_dies() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !done.load(SeqCst) {
+                    // An application that says more than its queue holds while the server is away loses it knowingly.
+                    if client.stats().queued() > 2000 {
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    }
                     for _ in 0..10 {
                         let number = sent.fetch_add(1, SeqCst);
                         client.send(&client.message("fleet").payload("under load").field("n", number));

@@ -133,47 +133,50 @@ fn a_spool_that_gets_full_meanwhile_holds_who_can_wait_and_counts_who_cannot() {
         to("central", port)
     );
     let edge = Running::start(&edge_at, &text);
-    let (acknowledged, all) = (Mutex::new(0_u64), 12_000);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut stream = TcpStream::connect(("127.0.0.1", edge.port("tcp"))).unwrap();
-            let answers = BufReader::new(stream.try_clone().unwrap());
-            scope.spawn(|| {
-                for line in answers.lines() {
-                    let line = line.unwrap();
-                    let rest = line.strip_prefix("{\"accepted\":").unwrap_or_else(|| panic!("{line}"));
-                    *acknowledged.lock().unwrap() = rest.split([',', '}']).next().unwrap().parse().unwrap();
-                }
-            });
-            for start in (0..all).step_by(100) {
-                let text: String = (start..start + 100).flat_map(|n| [message_of("tcp", 6, n), "\n".into()]).collect();
-                stream.write_all(text.as_bytes()).unwrap();
+    let (acknowledged, all) = (Arc::new(Mutex::new(0_u64)), 12_000);
+    let (port_of_tcp, counted) = (edge.port("tcp"), acknowledged.clone());
+    // Nobody waits for these two: they are held up on purpose.
+    std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port_of_tcp)).unwrap();
+        let answers = BufReader::new(stream.try_clone().unwrap());
+        std::thread::spawn(move || {
+            for line in answers.lines().map_while(Result::ok) {
+                let rest = line.strip_prefix("{\"accepted\":").unwrap_or_else(|| panic!("{line}"));
+                *counted.lock().unwrap() = rest.split([',', '}']).next().unwrap().parse().unwrap();
             }
-            stream.shutdown(Shutdown::Write).unwrap();
         });
-        eventually("no room", || edge.router.floor.refusing.lock().unwrap().is_some());
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let counts = || edge.account().inputs["udp"].counts;
-        eventually("one that cannot wait is counted", || {
-            let _ = socket.send_to(message_of("udp", 6, 0).as_bytes(), ("127.0.0.1", edge.port("udp")));
-            counts().refused.iter().sum::<u64>() > 20
-        });
-        let (held, bytes) = (*acknowledged.lock().unwrap(), edge.router.floor.spool.status().bytes);
-        assert!(held < all && bytes <= 1 << 20, "{held} of {all} in {bytes} bytes");
-        edge.balanced();
-
-        let arrived = Script::named("after-the-flood");
-        let central = Running::start(&central_at, &(web(port) + &script("after-the-flood")));
-        eventually("everything that was accepted", || {
-            let taken = edge.account().inputs.values().map(|line| line.counts.accepted).sum::<u64>();
-            *acknowledged.lock().unwrap() == all && taken == arrived.count() as u64
-        });
-        let got = arrived.got.lock().unwrap();
-        let of_tcp: Vec<u64> =
-            got.iter().filter(|(_, text)| text.contains(r#""type":"tcp""#)).map(|(_, text)| stage::number(text)).collect();
-        assert_eq!(of_tcp, numbers(0..all));
-        central.balanced();
+        for start in (0..all).step_by(100) {
+            let text: String = (start..start + 100).flat_map(|n| [message_of("tcp", 6, n), "\n".into()]).collect();
+            stream.write_all(text.as_bytes()).unwrap();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
     });
+    eventually("no room", || edge.router.floor.refusing.lock().unwrap().is_some());
+    let places = edge.router.places();
+    let (_, udp) = places.iter().find(|(name, _)| name == "udp").unwrap();
+    let port_of_udp = udp.split_once(':').unwrap().1;
+    let digits = port_of_udp.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(port_of_udp.len());
+    let port_of_udp: u16 = port_of_udp[..digits].parse().unwrap_or_else(|_| panic!("{udp}"));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    eventually("one that cannot wait is counted", || {
+        let _ = socket.send_to(message_of("udp", 6, 0).as_bytes(), ("127.0.0.1", port_of_udp));
+        edge.account().inputs["udp"].counts.refused.iter().sum::<u64>() > 20
+    });
+    let (held, bytes) = (*acknowledged.lock().unwrap(), edge.router.floor.spool.status().bytes);
+    assert!(held < all && bytes <= 1 << 20, "{held} of {all} in {bytes} bytes");
+    edge.balanced();
+
+    let arrived = Script::named("after-the-flood");
+    let central = Running::start(&central_at, &(web(port) + &script("after-the-flood")));
+    eventually("everything that was accepted", || {
+        let taken = edge.account().inputs.values().map(|line| line.counts.accepted).sum::<u64>();
+        *acknowledged.lock().unwrap() == all && taken == arrived.count() as u64
+    });
+    let got = arrived.got.lock().unwrap().clone();
+    let of_tcp: Vec<u64> =
+        got.iter().filter(|(_, text)| text.contains(r#""type":"tcp""#)).map(|(_, text)| stage::number(text)).collect();
+    assert_eq!(of_tcp, numbers(0..all));
+    central.balanced();
     eventually("settled", || edge.balanced().endpoints[0].buffered == 0);
     edge.stop();
 }
@@ -292,12 +295,8 @@ fn whoever_pretends_to_be_a_router_harms_nobody_but_themselves() {
     let at = format!("127.0.0.1:{port}");
     let post = |key: &str, from: &str, ids: &str, passed: &str, body: &str| {
         let bearer = format!("Bearer {key}");
-        let headers = [
-            ("Authorization", bearer.as_str()),
-            ("Metlog-From", from),
-            ("Metlog-Ids", ids),
-            ("Metlog-Passed", passed),
-        ];
+        let headers =
+            [("Authorization", bearer.as_str()), ("Metlog-From", from), ("Metlog-Ids", ids), ("Metlog-Passed", passed)];
         let headers: Vec<_> = headers.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let answer = request(&at, "POST /v1/messages", &headers, body.as_bytes()).expect("an answer");
         (answer.status, answer.body)

@@ -262,7 +262,8 @@ fn strangers(program: &Program) -> Books {
     let mut amid = publisher(&program.place("zmq"));
     amid.write_all(&frame(1000, b"{\"type\":\"amid\"")).unwrap();
     drop(amid);
-    books(&[("tcp", "malformed", 2), ("zmq", "truncated", 1)])
+    // Who speaks TLS where none is spoken sends no message, and is counted as such.
+    books(&[("tcp", "malformed", 1), ("zmq", "truncated", 1)])
 }
 
 /// Two thousand connections that say nothing, from one address.
@@ -366,7 +367,12 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
         }
         assert_eq!(numbers, (0..served[&("http", "accepted")]).collect::<Vec<_>>(), "{kind}");
     }
-    assert_eq!(program.metric("metlog_turned_away_total{input=\"tcp\",reason=\"address\"}"), 700 - 64, "of one address");
+    assert_eq!(
+        program.metric("metlog_turned_away_total{input=\"tcp\",reason=\"address\"}"),
+        700 - 64,
+        "of one address"
+    );
+    assert_eq!(program.metric("metlog_turned_away_total{input=\"tcp\",reason=\"tls\"}"), 1);
     assert!(program.peak() <= 256 << 20, "{} bytes", program.peak());
     assert!(program.log().chars().all(|c| c == '\n' || !c.is_control()), "{}", program.log());
     let to = format!("http://{}", program.place("http"));

@@ -43,7 +43,8 @@ fn the_page_is_small_and_asks_nobody_else() {
 fn the_first_message_from_rust_comes_in() -> Result<(), metlog::Error> {
     let shown = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("page/src/first.ts")).expect("it");
     let text = r#"[metlog]\\nlogger = hello\\nsender_class = http\\nsender_url = ${to}"#;
-    let [before, behind] = [r#"let _guard = metlog::from_text(""#, r#"", "metlog")?.guard(); metlog::info!("it works");"#];
+    let [before, behind] =
+        [r#"let _guard = metlog::from_text(""#, r#"", "metlog")?.guard(); metlog::info!("it works");"#];
     assert!(shown.contains(&format!("{before}{text}${{ini}}{behind}")), "{shown}");
 
     let router = Program::start(FILE);

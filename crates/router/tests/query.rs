@@ -176,9 +176,15 @@ fn questions_have_these_answers() {
     let courses = ask(&program, &format!("/v1/messages/tally?query={query}&buckets=5&measures=true&courses=true"));
     let at = |index: usize, column: &str| courses["timers"][index]["course"][column].clone();
     assert_eq!((at(0, "bucket"), at(0, "count"), at(0, "total")), (json!([1, 2]), json!([1, 1]), json!([2.0, 1.0])));
-    assert_eq!((at(0, "p50"), at(0, "p99"), at(0, "max")), (json!([12.5, 7.5]), json!([12.5, 7.5]), json!([12.5, 7.5])));
+    assert_eq!(
+        (at(0, "p50"), at(0, "p99"), at(0, "max")),
+        (json!([12.5, 7.5]), json!([12.5, 7.5]), json!([12.5, 7.5]))
+    );
     let counter = &courses["counters"][0]["course"];
-    assert_eq!((counter, courses["cut"].as_bool()), (&json!({"bucket": [2], "count": [1], "sum": [30.0]}), Some(false)));
+    assert_eq!(
+        (counter, courses["cut"].as_bool()),
+        (&json!({"bucket": [2], "count": [1], "sum": [30.0]}), Some(false))
+    );
     let single = ask(&program, "/v1/messages/tally?query=n:1+since:2026-11-20+until:2026-11-21&buckets=24");
     assert_eq!((single["matched"].as_u64(), single["over"]["bucket_ms"].as_f64()), (Some(1), Some(3_600_000.0)));
     let size = ask(&program, "/v1/store");
@@ -221,7 +227,12 @@ fn what_is_wrong_is_said_in_ascii_where_it_is() {
         ("/v1/messages/tally?buckets=1001".to_owned(), 400, "from 0 to 1000", None),
         ("/v1/messages/tally?buckets=1000&top=1000".to_owned(), 400, "at most 100000", None),
         ("/v1/messages/tally?top=0".to_owned(), 400, "from 1 to 1000", None),
-        ("/v1/messages/tally?courses=true&buckets=5".to_owned(), 400, "they go with `measures=true` and `buckets`", None),
+        (
+            "/v1/messages/tally?courses=true&buckets=5".to_owned(),
+            400,
+            "they go with `measures=true` and `buckets`",
+            None,
+        ),
         ("/v1/messages/tally?courses=true&measures=true".to_owned(), 400, "they go with `measures=true`", None),
         ("/v1/messages/tally?measures=maybe".to_owned(), 400, "`true` or `false`", None),
         ("/v1/messages/tally?facets=a..b".to_owned(), 400, "`a..b` is no path", None),

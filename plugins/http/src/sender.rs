@@ -1,6 +1,4 @@
-use metlog_http::{
-    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Taken,
-};
+use metlog_http::{Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Taken};
 use metlog_message::Lines;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};

@@ -1,5 +1,7 @@
-use metlog_http::{Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Taken, Trouble};
 use metlog_http::forward;
+use metlog_http::{
+    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Taken, Trouble,
+};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, EndpointEntry, Pacing, Picked, SendError, inventory};
 use metlog_settings::{Secret, Span};
@@ -152,8 +154,7 @@ impl Hop<'_> {
     fn request(&mut self, items: &[&Item<'_>]) -> Result<Taken, Trouble> {
         let ids = forward::write_ids(items.iter().map(|item| item.id));
         let routers: BTreeSet<&str> = items.iter().flat_map(|item| item.passed.split(',')).collect();
-        let passed: Vec<&str> =
-            routers.into_iter().chain([self.own]).filter(|router| !router.is_empty()).collect();
+        let passed: Vec<&str> = routers.into_iter().chain([self.own]).filter(|router| !router.is_empty()).collect();
         let passed = passed.join(",");
         if items.len() > 1 && ids.len().max(passed.len()) > forward::LONGEST {
             // As if the other one had found it too large: it goes in parts.
@@ -170,7 +171,8 @@ impl Hop<'_> {
             Post { content_type: "application/x-ndjson", body, compress }
         };
         let mut reply = self.client.post_with(post(self.compress), &headers);
-        if items.len() == 1 && matches!(reply, Err(Trouble::Refuse { status: 413, .. })) && self.compress != Codec::None {
+        if items.len() == 1 && matches!(reply, Err(Trouble::Refuse { status: 413, .. })) && self.compress != Codec::None
+        {
             // A message of one letter over and over looks like a bomb when it is compressed.
             reply = self.client.post_with(post(Codec::None), &headers);
         }

@@ -86,8 +86,7 @@ fn too_large_is_sent_in_parts_and_a_single_one_also_as_it_is() {
         let bomb = request.header("content-encoding").is_some() && text.contains("xxx");
         if text.lines().count() > 3 || bomb { Answer::new(413, "") } else { Answer::new(200, "{}") }
     });
-    let lines: Lines =
-        (0..8).map(|n| if n == 5 { "x".repeat(5000) } else { format!(r#"{{"n":{n}}}"#) }).collect();
+    let lines: Lines = (0..8).map(|n| if n == 5 { "x".repeat(5000) } else { format!(r#"{{"n":{n}}}"#) }).collect();
     let ids: Vec<u64> = (10..18).collect();
     assert_eq!(endpoint(&peer, "auto").write(&Picked::new(&lines, &ids).out_of(1).forwarded("c", &[])), Ok(()));
     let taken = |request: &&Request| {

@@ -137,7 +137,7 @@ mod tests {
             assert!(again.young.seen.len() + again.old.seen.len() <= 2 * again.most);
             known += u64::from(expected);
             if !expected {
-                let values = (round, facts.timestamp.nanos(), 6, 1, 1, raw);
+                let values = (round.cast_signed(), facts.timestamp.nanos(), 6, 1, 1, raw);
                 let insert =
                     "INSERT INTO messages(position, time, severity, type, logger, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
                 connection.execute(insert, values).expect("written");

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Settings of the `tcp` input.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +64,9 @@ fn idle_timeout() -> Span {
 
 /// After so much silence the system asks whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// When the input ends, a connection over which messages go on to come is read for so long.
+const LAST: Duration = Duration::from_secs(1);
 
 /// The first byte of TLS, which begins no JSON.
 const TLS: u8 = 0x16;
@@ -242,16 +246,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     async fn run(mut self, stop: &Stop) {
+        let mut last = None;
         loop {
             let idle = self.habits.idle;
             let read = tokio::select! {
                 biased;
-                read = poll_fn(|context| self.read(context)) => read,
-                // What there is now is read, and nothing is waited for.
-                () = stop.stopped() => poll_fn(|context| match self.read(context) {
-                    Poll::Pending => Poll::Ready(Ok(0)),
-                    ready => ready,
-                }).await,
+                read = poll_fn(|context| self.read(context)), if last.is_none() => read,
+                () = stop.stopped() => self.rest(*last.get_or_insert_with(|| Instant::now() + LAST)).await,
                 () = tokio::time::sleep(idle), if !idle.is_zero() => {
                     self.inlet.turned_away(Away::Idle);
                     Ok(0)
@@ -268,6 +269,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         // TLS has a word for the end; whoever does not take it is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.socket.shutdown()).await;
+    }
+
+    /// What had come before the input was told to end: of that tokio hears no later than of a timer which ends afterwards.
+    async fn rest(&mut self, last: Instant) -> io::Result<usize> {
+        if Instant::now() >= last {
+            return Ok(0);
+        }
+        let read = poll_fn(|context| self.read(context));
+        tokio::time::timeout(LAST / 50, read).await.unwrap_or(Ok(0))
     }
 
     /// What the socket has, up to a buffer full: of TLS all records that have come, so that they become one batch.

@@ -174,9 +174,8 @@ mod tests {
     async fn whoever_has_it_is_told_so() {
         let html: &'static str = Box::leak("<p>much of the same".repeat(100).into_boxed_str());
         let page = Page::new(html);
-        let tag = |headers: &HeaderMap| {
-            page.answer(headers).headers()[header::ETAG].to_str().expect("ASCII").to_owned()
-        };
+        let tag =
+            |headers: &HeaderMap| page.answer(headers).headers()[header::ETAG].to_str().expect("ASCII").to_owned();
         let gzip = with(header::ACCEPT_ENCODING, "gzip");
         let (plain, packed) = (tag(&HeaderMap::new()), tag(&gzip));
         assert_ne!(plain, packed, "other bytes");

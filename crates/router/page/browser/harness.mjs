@@ -10,7 +10,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -57,6 +57,19 @@ export async function until(what, so, within = PATIENCE) {
     }
 }
 
+/** Below those that the system gives to connections: a page that asks for a router that is away must not get its port. */
+async function freePort() {
+    for (;;) {
+        const port = 10_000 + Math.floor(Math.random() * 20_000);
+        const probe = createServer();
+        const free = await new Promise((done) => {
+            probe.once("error", () => done(false));
+            probe.listen(port, "127.0.0.1", () => probe.close(() => done(true)));
+        });
+        if (free) return port;
+    }
+}
+
 /** The real program in a directory of its own. */
 export class Router {
     constructor(config) {
@@ -68,7 +81,7 @@ export class Router {
     /** Writes the file; a running router reads it on `reload`. */
     configure(config) {
         // After a restart it is where it was.
-        this.config = this.at ? config.replace("127.0.0.1:0", new URL(this.at).host) : config;
+        this.config = this.port ? config.replace('http = "127.0.0.1:0"', `http = "127.0.0.1:${this.port}"`) : config;
         writeFileSync(join(this.directory, "router.toml"), this.config);
     }
 
@@ -77,21 +90,20 @@ export class Router {
     }
 
     async start() {
+        this.port ??= await freePort();
+        this.configure(this.config);
         const log = openSync(join(this.directory, "log.txt"), "w");
         this.child = spawn(PROGRAM, ["run", "--config", "router.toml"], { cwd: this.directory, stdio: ["ignore", "ignore", log] });
         closeSync(log);
         this.ended = new Promise((done) => this.child.once("exit", (code, signal) => done({ code, signal })));
         let gone = null;
         void this.ended.then((how) => (gone = how));
-        const at = await until("the router starts", async () => {
-            assert.ok(!gone, "");
+        this.at = await until("the router starts", async () => {
+            if (gone) return "gone";
             const place = this.place("http");
             return place && (await fetch(`${place}/health/ready`)).ok && place;
-        }).catch((error) => {
-            throw new Error(`${error.message}\n${JSON.stringify(gone)}\n${this.log()}`);
         });
-        this.at = at;
-        this.configure(this.config);
+        assert.notEqual(this.at, "gone", `${JSON.stringify(gone)}\n${this.log()}`);
     }
 
     /** The address of an input, as the router says it at its start: `http://127.0.0.1:1234`, `tcp://…`. */

@@ -103,7 +103,8 @@ check("what is filtered is what is shown and counted; a mistake takes nothing aw
     await part(page, "query").fill("logger:web severity<=(");
     await part(page, "query").press("Enter");
     await says(page, "query-error", /column \d+/);
-    assert.equal((await rows(page)).length, 20, "the list stays");
+    const stays = (await rows(page)).map(({ key, index, payload }) => `${key} ${index} ${payload}`);
+    assert.equal(stays.length, 20, `the list stays: ${stays.join("\n")}`);
     await router.send(message(20));
     await newest(page, "message 20");
 

@@ -3,10 +3,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { join } from "node:path";
 import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AWAY, PLAIN, PROGRAM, accessible, check, curated, fits, message, part, picture, says, until } from "./harness.mjs";
@@ -255,19 +253,17 @@ check("what is ordered needs an admin's key, which is asked for, and is done", {
     await until("two more", async () => Number((await state("archive")).redelivered) === 7);
 
     // Reload: what is right is done, and what is wrong is told and changes nothing.
-    const configure = (config) => writeFileSync(join(router.directory, "router.toml"), config);
-    configure(GUARDED);
     await part(page, "reload").click();
     await agree(page, /^Read the configuration again\?/);
     await says(page, "toasts", /nothing|no change|unchanged/i);
     const second = `${GUARDED}\n[endpoints.second]\ntype = "file"\npath = "second.jsonl"\n`;
-    configure(second);
+    router.configure(second);
     await part(page, "reload").click();
     await agree(page, /^Read the configuration again\?/);
     await says(page, "toasts", /second/);
     await node(page, "endpoint-second").waitFor();
     await card(page, "second").waitFor();
-    configure(second.replace('path = "second.jsonl"', 'paht = "second.jsonl"'));
+    router.configure(second.replace('path = "second.jsonl"', 'paht = "second.jsonl"'));
     await part(page, "reload").click();
     await agree(page, /^Read the configuration again\?/);
     await says(page, "errors", /router\.toml:\d+[^]*paht/);

@@ -110,14 +110,17 @@ export function metrics(context: Context): void {
         const { seconds, slots: many } = REACHES[period] ?? { seconds: 120, slots: 30 };
         const now = Date.now();
         let error = "";
+        // What stands before the query when it is asked together with its time.
+        let shift = 0;
         try {
             await check(query, mine);
+            shift = moved(query, { since: "x", until: "" });
             counted = await count(query, reach(seconds, many, now), now, mine);
             paint();
         } catch (failed) {
             if (mine.aborted || failed instanceof Lost) return;
             if (!(failed instanceof Refused)) throw failed;
-            const column = failed.column === undefined ? undefined : failed.column - moved(query, { since: "x", until: "" });
+            const column = failed.column === undefined ? undefined : failed.column - shift;
             error = column === undefined ? failed.message : `At character ${column}: ${failed.message}`;
         }
         wrong.hidden = error === "";

@@ -409,7 +409,13 @@ fn remarks(example: &str) -> BTreeMap<String, String> {
 fn source_texts() -> BTreeMap<String, BTreeMap<String, String>> {
     let mut all: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let (mut of, mut text) = (None, Vec::new());
-    for line in concat!(include_str!("../config/sections.rs"), include_str!("../config/keys.rs"), include_str!("../config/fleet.rs")).lines().map(str::trim)
+    for line in concat!(
+        include_str!("../config/sections.rs"),
+        include_str!("../config/keys.rs"),
+        include_str!("../config/fleet.rs")
+    )
+    .lines()
+    .map(str::trim)
     {
         if let Some(comment) = line.strip_prefix("///") {
             text.push(comment.trim());

@@ -1,7 +1,6 @@
 //! How time passes between two tries: as it does, or as a test says, so that an hour of an outage takes a moment.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The system's clock; or one that also goes on when it is told to.
@@ -11,7 +10,8 @@ pub struct Clock(Option<Arc<Played>>);
 #[derive(Debug, Default)]
 struct Played {
     ahead: Mutex<Duration>,
-    resting: AtomicUsize,
+    /// Until when each of them waits.
+    resting: Mutex<Vec<Instant>>,
 }
 
 /// How soon somebody who rests sees that a played clock has gone on.
@@ -36,17 +36,18 @@ impl Clock {
         }
     }
 
-    /// How many deliverers wait for the next try, if it is played.
+    /// How many deliverers wait for a next try whose time has not come, if it is played.
     pub fn resting(&self) -> usize {
-        self.0.as_ref().map_or(0, |played| played.resting.load(SeqCst))
+        let now = self.now();
+        self.0.as_ref().map_or(0, |played| played.resting().iter().filter(|until| **until > now).count())
     }
 
-    /// Somebody rests until this is dropped.
-    pub(super) fn rest(&self) -> Resting {
+    /// Somebody rests until then, or until this is dropped.
+    pub(super) fn rest(&self, until: Instant) -> Resting {
         if let Some(played) = &self.0 {
-            played.resting.fetch_add(1, SeqCst);
+            played.resting().push(until);
         }
-        Resting(self.0.clone())
+        Resting(self.0.clone(), until)
     }
 
     /// How long to sleep if there is so much time left.
@@ -55,13 +56,22 @@ impl Clock {
     }
 }
 
+impl Played {
+    fn resting(&self) -> MutexGuard<'_, Vec<Instant>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// See [`Clock::rest`].
-pub(super) struct Resting(Option<Arc<Played>>);
+pub(super) struct Resting(Option<Arc<Played>>, Instant);
 
 impl Drop for Resting {
     fn drop(&mut self) {
         if let Some(played) = &self.0 {
-            played.resting.fetch_sub(1, SeqCst);
+            let mut resting = played.resting();
+            if let Some(at) = resting.iter().position(|until| *until == self.1) {
+                resting.swap_remove(at);
+            }
         }
     }
 }

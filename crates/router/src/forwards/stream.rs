@@ -26,7 +26,10 @@ impl Stream {
         for part in entries.chunk_by(|one, next| one.0 < next.0).flat_map(|part| part.chunks(PAGE)) {
             let first = part.first().map_or(0, |(id, _)| *id);
             match self.pages.back_mut() {
-                Some(page) if page.len() + part.len() <= PAGE.min(most / 4) && page.last().is_some_and(|(id, _)| *id < first) => {
+                Some(page)
+                    if page.len() + part.len() <= PAGE.min(most / 4)
+                        && page.last().is_some_and(|(id, _)| *id < first) =>
+                {
                     page.extend_from_slice(part);
                 }
                 _ => self.pages.push_back(part.to_vec()),

@@ -21,7 +21,8 @@ impl Place {
     fn open(&self) -> Arc<Floor> {
         let (forwards, from) = Forwards::open(&self.0);
         let disk = Disk::open(self.0.join("spool")).expect("ours");
-        let options = Options { hold: from.unwrap_or(u64::MAX), segment_bytes: 4096, free_floor: 0, ..Options::default() };
+        let options =
+            Options { hold: from.unwrap_or(u64::MAX), segment_bytes: 4096, free_floor: 0, ..Options::default() };
         let (spool, recovery) = Spool::open(disk, options).expect("a spool");
         let slot = spool.slot("all", true).expect("a slot");
         assert_eq!(slot, 0);

@@ -318,7 +318,9 @@ async fn count(State(desk): State<Desk>, kept: Kept, RawQuery(query): RawQuery) 
     let measures = asked.one_of("measures", &truth)?.unwrap_or(false);
     let courses = asked.one_of("courses", &truth)?.unwrap_or(false);
     if courses && (!measures || buckets == 0) {
-        return Err(bad("`courses` are those of timers and counters in buckets: they go with `measures=true` and `buckets`"));
+        return Err(bad(
+            "`courses` are those of timers and counters in buckets: they go with `measures=true` and `buckets`",
+        ));
     }
     let wanted = Wanted {
         since: None,

@@ -58,6 +58,8 @@ impl Life {
         self.signal("-KILL");
         if let Some(mut child) = self.child.take() {
             child.wait().unwrap();
+            // What stood between may be gone before the router itself, which then still has its spool.
+            super::stage::eventually("all of it is gone", || !lives(child.id()));
         }
     }
 
@@ -101,6 +103,16 @@ impl Life {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.0.join("log.txt")).unwrap_or_default()
     }
+}
+
+/// Whether anybody is left in a process group who is more than an entry in the table.
+fn lives(group: u32) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok()).any(|stat| {
+        let mut words = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let (state, of) = (words.next(), words.nth(1).and_then(|of| of.parse().ok()));
+        of == Some(group) && state != Some("Z")
+    })
 }
 
 impl Drop for Life {

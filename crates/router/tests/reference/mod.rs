@@ -110,15 +110,19 @@ impl Book {
         self.table(&mut out, "crates/router", &["KeySettings"], properties, &required(keys));
         let _ = writeln!(out, "## Every endpoint\n\nBeside what its own section in [Endpoints](endpoints.md) says:\n");
         self.table(&mut out, "crates/router", &["EndpointKeys"], self.definition(COMMON), &[]);
+        let _ = writeln!(out, "## `[fleet]`\n\nWhich routers this one belongs to.\n");
         if let Some(fleet) = self.schema["properties"]["fleet"]["properties"].as_object() {
-            let _ = writeln!(out, "## `[fleet]`\n");
-            self.table(&mut out, "plugins/nats", &["FleetSettings"], fleet, &[]);
+            self.table(&mut out, "plugins/nats", &[], fleet, &[]);
         }
         for name in self.sections.get("fleet").into_iter().flatten() {
-            let _ = writeln!(out, "<!-- example -->\n```toml\n{}\n```\n", program(&["example", "fleet", name]).trim_end());
+            let example = program(&["example", "fleet", name]);
+            let _ = writeln!(out, "<!-- example -->\n```toml\n{}\n```\n", example.trim_end());
         }
         for (title, link) in [("Inputs", "inputs"), ("Filters", "filters"), ("Endpoints", "endpoints")] {
-            let _ = writeln!(out, "## `[{link}.NAME]`\n\n`type` says which, or the section's name does: [{title}]({link}.md).\n");
+            let _ = writeln!(
+                out,
+                "## `[{link}.NAME]`\n\n`type` says which, or the section's name does: [{title}]({link}.md).\n"
+            );
         }
         out
     }
@@ -139,12 +143,16 @@ impl Book {
             let folder = own.unwrap_or_else(|| "crates/router".to_owned());
             let properties = section["properties"].as_object().expect("keys");
             let shared = |key: &str| key == "type" || (kind == "endpoint" && common.contains_key(key));
-            let keys: Map<String, Value> =
-                properties.iter().filter(|(key, _)| !shared(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+            let keys: Map<String, Value> = properties
+                .iter()
+                .filter(|(key, _)| !shared(key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
             if keys.is_empty() {
                 let _ = writeln!(out, "Nothing to set.\n");
             } else {
-                self.table(&mut out, &folder, &[], &keys, &required(section));
+                let structs: &[&str] = if definition == "input.http" { &["HttpInput"] } else { &[] };
+                self.table(&mut out, &folder, structs, &keys, &required(section));
             }
             if self.sections.get(kind).is_some_and(|names| names.iter().any(|listed| listed == name)) {
                 let example = program(&["example", kind, name]);
@@ -229,6 +237,7 @@ fn form(value: &Value) -> String {
         .collect();
     let list = any.iter().any(|one| one["type"] == "array");
     match () {
+        () if !words.is_empty() && list => format!("list of {}", words.join(", ")),
         () if !words.is_empty() => words.join(", "),
         () if described.contains("a time such as") => "time".to_owned(),
         () if described.contains("a size such as") => "size".to_owned(),
@@ -253,7 +262,9 @@ fn metrics_page(text: &str) -> String {
         } else if let Some((name, labels)) = line.split_once('{') {
             let labels = labels.split("=\"").filter_map(|part| part.rsplit([',', '"']).next()).map(str::to_owned);
             let known = &mut all.entry(name).or_default().2;
-            for label in labels.filter(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !label.is_empty()) {
+            for label in
+                labels.filter(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !label.is_empty())
+            {
                 if !known.contains(&label) {
                     known.push(label);
                 }
@@ -270,7 +281,8 @@ fn metrics_page(text: &str) -> String {
 
 /// Every route of the interface's own description.
 fn http() -> String {
-    let spec = std::fs::read_to_string(root().join("crates/router/src/http/docs/openapi.json")).expect("the description");
+    let spec =
+        std::fs::read_to_string(root().join("crates/router/src/http/docs/openapi.json")).expect("the description");
     let spec: Value = serde_json::from_str(&spec).expect("JSON");
     let mut out = head("HTTP");
     out.push_str(
@@ -279,7 +291,12 @@ fn http() -> String {
     );
     for (path, verbs) in spec["paths"].as_object().expect("paths") {
         for (verb, route) in verbs.as_object().expect("verbs") {
-            let _ = writeln!(out, "## {} {path}\n\n{}\n", verb.to_uppercase(), flat(route["summary"].as_str().unwrap_or_default()));
+            let _ = writeln!(
+                out,
+                "## {} {path}\n\n{}\n",
+                verb.to_uppercase(),
+                flat(route["summary"].as_str().unwrap_or_default())
+            );
             if let Some(text) = route["description"].as_str() {
                 let _ = writeln!(out, "{}\n", flat(text).replace("\\|", "|"));
             }
@@ -287,7 +304,8 @@ fn http() -> String {
             if !given.is_empty() {
                 let _ = writeln!(out, "| argument | in | |\n| --- | --- | --- |");
                 for one in given {
-                    let one = one["$ref"].as_str().and_then(|at| spec.pointer(at.trim_start_matches('#'))).unwrap_or(one);
+                    let one =
+                        one["$ref"].as_str().and_then(|at| spec.pointer(at.trim_start_matches('#'))).unwrap_or(one);
                     let text = |key: &str| flat(one[key].as_str().unwrap_or_default());
                     let _ = writeln!(out, "| `{}` | {} | {} |", text("name"), text("in"), text("description"));
                 }
@@ -295,7 +313,8 @@ fn http() -> String {
             }
             let answers = route["responses"].as_object().into_iter().flatten();
             let answers = answers.map(|(status, answer)| {
-                let answer = answer["$ref"].as_str().and_then(|at| spec.pointer(at.trim_start_matches('#'))).unwrap_or(answer);
+                let answer =
+                    answer["$ref"].as_str().and_then(|at| spec.pointer(at.trim_start_matches('#'))).unwrap_or(answer);
                 format!("- `{status}` {}", flat(answer["description"].as_str().unwrap_or_default()).replace("\\|", "|"))
             });
             let answers: Vec<String> = answers.collect();

@@ -56,15 +56,20 @@ impl Source {
 
     /// `InputEntry::of::<Udp>("udp", …` in any of its forms.
     fn entries(&mut self, text: &str, folder: &str) {
-        for (kind, word) in
-            [("input", "InputEntry"), ("filter", "FilterEntry"), ("endpoint", "EndpointEntry"), ("sender", "SenderEntry"), ("dialect", "DialectEntry")]
-        {
+        for (kind, word) in [
+            ("input", "InputEntry"),
+            ("filter", "FilterEntry"),
+            ("endpoint", "EndpointEntry"),
+            ("sender", "SenderEntry"),
+            ("dialect", "DialectEntry"),
+        ] {
             for (at, found) in text.match_indices(&format!("{word}::of")) {
                 let rest = text.get(at + found.len()..).unwrap_or_default();
                 let name = rest.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name);
                 // A name that is a constant is the folder's.
                 let of_folder = folder.rsplit('/').next().unwrap_or_default();
-                let name = name.filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).unwrap_or(of_folder);
+                let name =
+                    name.filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).unwrap_or(of_folder);
                 self.folders.entry((kind.to_owned(), name.to_owned())).or_insert_with(|| folder.to_owned());
             }
         }
@@ -72,14 +77,19 @@ impl Source {
 
     fn structs(&mut self, text: &str, folder: &str) {
         let defaults = Defaults(text);
-        let (mut comment, mut attributes, mut current): (Vec<&str>, String, Option<Struct>) = (Vec::new(), String::new(), None);
+        let (mut comment, mut attributes, mut current): (Vec<&str>, String, Option<Struct>) =
+            (Vec::new(), String::new(), None);
         for line in text.lines() {
             let trimmed = line.trim();
             if let Some(said) = trimmed.strip_prefix("///") {
                 comment.push(said.trim());
             } else if trimmed.starts_with("#[") {
                 attributes.push_str(trimmed);
-            } else if let Some(rest) = trimmed.strip_prefix("pub struct ").or_else(|| trimmed.strip_prefix("pub(crate) struct ")).or_else(|| trimmed.strip_prefix("struct ")) {
+            } else if let Some(rest) = trimmed
+                .strip_prefix("pub struct ")
+                .or_else(|| trimmed.strip_prefix("pub(crate) struct "))
+                .or_else(|| trimmed.strip_prefix("struct "))
+            {
                 let name = rest.split([' ', '<', '(', ';']).next().unwrap_or_default().to_owned();
                 let read = attributes.contains("Deserialize") && trimmed.ends_with('{');
                 current = read.then(|| Struct { folder: folder.to_owned(), name, fields: BTreeMap::new() });
@@ -88,7 +98,11 @@ impl Source {
                 self.structs.extend(current.take());
                 (comment, attributes) = (Vec::new(), String::new());
             } else if let Some(one) = &mut current {
-                let field = trimmed.strip_prefix("pub ").or_else(|| trimmed.strip_prefix("pub(crate) ")).or_else(|| trimmed.strip_prefix("pub(super) ")).unwrap_or(trimmed);
+                let field = trimmed
+                    .strip_prefix("pub ")
+                    .or_else(|| trimmed.strip_prefix("pub(crate) "))
+                    .or_else(|| trimmed.strip_prefix("pub(super) "))
+                    .unwrap_or(trimmed);
                 if let Some((key, kind)) = field.split_once(": ") {
                     let text = comment.join(" ");
                     let default = defaults.of(&attributes, &one.name, key, kind);
@@ -115,7 +129,12 @@ impl Source {
         if let Some(field) = named.filter_map(|one| one.fields.get(key)).next() {
             return Some(field.clone());
         }
-        let like = |one: &&Struct| keys.iter().filter(|key| one.fields.contains_key(**key)).count() as i64 * 100 - one.fields.len() as i64;
+        if !structs.is_empty() {
+            return None;
+        }
+        let like = |one: &&Struct| {
+            keys.iter().filter(|key| one.fields.contains_key(**key)).count() as i64 * 100 - one.fields.len() as i64
+        };
         let knows = |one: &&Struct| one.fields.get(key).is_some_and(|field| !field.text.is_empty());
         let here = self.structs.iter().filter(|one| one.folder == folder).filter(knows).max_by_key(like);
         let anywhere = || {

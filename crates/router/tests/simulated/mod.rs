@@ -3,12 +3,15 @@
 
 mod member;
 mod stream;
+mod traffic;
+mod trouble;
 
 use fastrand::Rng;
-use member::{Alive, Member, Taken};
-use metlog_spool::simulated::Fault;
+use member::{Alive, Member};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use stream::{ACK_WAIT, Given, Puller, Stream};
+use trouble::Trouble;
 
 /// Simulated time.
 pub type Micros = u64;
@@ -70,7 +73,7 @@ pub struct Report {
     pub digest: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 enum Event {
     Produce(u16),
     Impatient(u16),
@@ -91,21 +94,6 @@ enum Event {
     Overdue(usize, u64, u64),
     Trouble(Trouble, Micros),
     Mend(Trouble),
-}
-
-/// What goes wrong, and is mended some time later.
-#[derive(Debug, Clone, Copy)]
-enum Trouble {
-    Kill(usize),
-    /// A power cut at so many places in a row.
-    Power(usize, usize),
-    NoStream(usize),
-    NoStore(usize),
-    SlowDisk(usize),
-    DiskError(usize),
-    ClientCut(u16),
-    StreamDown,
-    StoreDown,
 }
 
 struct Client {
@@ -198,32 +186,6 @@ impl World {
         self.after(tick, Event::Tick(member, life));
     }
 
-    fn plan_troubles(&mut self) {
-        for _ in 0..160 {
-            let at = self.chance.u64(CALM..HEALED - 5 * SECOND);
-            let member = self.chance.usize(0..MEMBERS);
-            let trouble = match self.chance.u32(0..100) {
-                0..30 => Trouble::Kill(member),
-                30..40 => Trouble::Power(member, 1),
-                40..55 => Trouble::NoStream(member),
-                55..65 => Trouble::NoStore(member),
-                65..80 => Trouble::SlowDisk(member),
-                80..90 => Trouble::DiskError(member),
-                _ => Trouble::ClientCut(self.chance.u16(0..CLIENTS)),
-            };
-            let lasts = self.chance.u64(SECOND..25 * SECOND);
-            self.at(at, Event::Trouble(trouble, lasts));
-        }
-        let rack = self.chance.usize(0..MEMBERS - 30);
-        for (trouble, longest) in
-            [(Trouble::StreamDown, 10), (Trouble::StreamDown, 10), (Trouble::StoreDown, 30), (Trouble::Power(rack, 30), 20)]
-        {
-            let at = self.chance.u64(CALM..HEALED - 5 * SECOND);
-            let lasts = self.chance.u64(SECOND..longest * SECOND);
-            self.at(at, Event::Trouble(trouble, lasts));
-        }
-    }
-
     fn go_on(&mut self) -> Result<(), String> {
         while let Some(((time, _), event)) = self.queue.pop_first() {
             self.now = time;
@@ -234,7 +196,8 @@ impl World {
                 return Ok(());
             }
             if self.now > QUIET + DRAINED {
-                let backlog: u64 = self.members.iter().filter_map(|member| Some(member.alive.as_ref()?.backlog())).sum();
+                let backlog: u64 =
+                    self.members.iter().filter_map(|member| Some(member.alive.as_ref()?.backlog())).sum();
                 let unconfirmed: usize = self.clients.iter().map(|client| client.unconfirmed.len()).sum();
                 return Err(format!(
                     "not drained {} s after the last message: {} in the stream, {backlog} in spools, {unconfirmed} unconfirmed",
@@ -248,9 +211,9 @@ impl World {
 
     /// Adds to the digest what happens, and when.
     fn note(&mut self, event: &Event) {
-        for byte in format!("{} {event:?}", self.now).bytes() {
-            self.report.digest = (self.report.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        let mut digest = DefaultHasher::new();
+        (self.report.digest, self.now, event).hash(&mut digest);
+        self.report.digest = digest.finish();
     }
 
     fn is_over(&self) -> bool {
@@ -324,356 +287,5 @@ impl World {
             Event::Mend(trouble) => self.mend(trouble),
         }
         Ok(())
-    }
-}
-
-/// Clients: they number, publish, and publish again what is not confirmed.
-impl World {
-    fn produce(&mut self, number: u16) {
-        let count = self.chance.u64(1..8);
-        let Some(client) = self.clients.get_mut(usize::from(number)) else { return };
-        let seqs: Vec<u64> = (client.seq + 1..=client.seq + count).collect();
-        client.seq += count;
-        client.unconfirmed.extend(&seqs);
-        self.send(number, seqs);
-        let mean = SECOND * u64::from(CLIENTS) * 4 / RATE;
-        let next = self.chance.u64(mean / 2..mean * 3 / 2);
-        if self.now + next < QUIET {
-            self.after(next, Event::Produce(number));
-        }
-    }
-
-    fn send(&mut self, number: u16, seqs: Vec<u64>) {
-        let cut = self.clients.get(usize::from(number)).is_none_or(|client| client.cut);
-        let way = self.way();
-        if !cut && !seqs.is_empty() {
-            self.after(way, Event::Publish(number, seqs));
-        }
-    }
-
-    fn impatient(&mut self, number: u16) {
-        let Some(client) = self.clients.get(usize::from(number)) else { return };
-        let seqs: Vec<u64> = client.unconfirmed.iter().copied().collect();
-        self.send(number, seqs);
-        self.after(5 * SECOND, Event::Impatient(number));
-    }
-
-    fn publish(&mut self, number: u16, seqs: Vec<u64>) {
-        if self.stream.down {
-            return;
-        }
-        seqs.iter().for_each(|seq| self.stream.publish((number, *seq), self.now));
-        let way = self.way();
-        // Once in a while the answer does not find its way.
-        if self.chance.u32(0..50) != 0 {
-            self.after(way, Event::Confirm(number, seqs));
-        }
-        self.serve();
-    }
-
-    fn confirm(&mut self, number: u16, seqs: &[u64]) {
-        if self.stream.down {
-            return;
-        }
-        let Some(client) = self.clients.get_mut(usize::from(number)).filter(|client| !client.cut) else { return };
-        for seq in seqs {
-            client.unconfirmed.remove(seq);
-            self.confirmed.insert((number, *seq));
-        }
-    }
-}
-
-/// Routers, and what goes to and fro between them and the stream.
-impl World {
-    fn serve(&mut self) {
-        for (who, given) in self.stream.serve(self.now) {
-            // One connection keeps the order.
-            self.after(1000, Event::Arrive(who, given));
-        }
-    }
-
-    fn connect(&mut self, member: usize, life: u64) {
-        let reaches = self.reaches_stream(member);
-        let number = self.number;
-        let Some(alive) = self.alive(member, life) else { return };
-        if !reaches {
-            self.after(SECOND, Event::Connect(member, life));
-        } else if alive.session.is_none() {
-            alive.session = Some(number);
-            self.ask(member, life);
-        }
-    }
-
-    /// Asks for more, if there is room.
-    fn ask(&mut self, member: usize, life: u64) {
-        let Some(alive) = self.alive(member, life) else { return };
-        let room = alive.in_hand().len() < 4 * BATCH;
-        if let (Some(session), true, 0) = (alive.session, room, alive.asked) {
-            alive.asked = BATCH;
-            let way = self.way();
-            self.after(way, Event::Pull((member, session), BATCH));
-        }
-    }
-
-    fn pull(&mut self, who: Puller, batch: usize) {
-        let current = self.members.get(who.0).and_then(|place| place.alive.as_ref()?.session);
-        if self.reaches_stream(who.0) && current == Some(who.1) {
-            self.stream.pull(who, batch);
-            self.serve();
-        }
-    }
-
-    fn arrive(&mut self, (member, session): Puller, given: Vec<Given>) {
-        if !self.reaches_stream(member) {
-            return;
-        }
-        let Some(place) = self.members.get_mut(member) else { return };
-        let life = place.life;
-        let Some(alive) = place.alive.as_mut().filter(|alive| alive.session == Some(session)) else { return };
-        let phase = match self.now {
-            ..CALM => Some(0),
-            CALM_AGAIN..QUIET => Some(1),
-            _ => None,
-        };
-        if let Some(count) = phase.and_then(|phase| self.calm[phase].get_mut(member)) {
-            *count += given.len() as u64;
-        }
-        alive.arrive(given);
-        self.take(member, life);
-    }
-
-    fn take(&mut self, member: usize, life: u64) {
-        let rule = self.rule;
-        let Some(alive) = self.alive(member, life) else { return };
-        match alive.take() {
-            Taken::Nothing => {}
-            Taken::Held => self.after(SECOND, Event::Take(member, life)),
-            Taken::Committed(numbers) => {
-                if rule == Rule::AcknowledgeBeforeSync {
-                    self.acknowledge(member, numbers);
-                }
-                self.sync(member, life);
-                self.after(1, Event::Gather(member, life));
-            }
-        }
-        self.ask(member, life);
-    }
-
-    /// Has the disk do its work, which takes its time.
-    fn sync(&mut self, member: usize, life: u64) {
-        let slow = self.members.get(member).is_some_and(|place| place.slow_disk);
-        let takes = if slow { self.chance.u64(2 * SECOND..8 * SECOND) } else { self.chance.u64(200..3000) };
-        let Some(alive) = self.alive(member, life) else { return };
-        if !std::mem::replace(&mut alive.syncing, true) {
-            self.after(takes, Event::Synced(member, life));
-        }
-    }
-
-    fn synced(&mut self, member: usize, life: u64) {
-        let rule = self.rule;
-        let Some(alive) = self.alive(member, life) else { return };
-        alive.syncing = false;
-        match alive.synced() {
-            Ok(safe) => {
-                let more = alive.waits();
-                if rule != Rule::AcknowledgeBeforeSync {
-                    self.acknowledge(member, safe);
-                }
-                if more {
-                    self.sync(member, life);
-                }
-                self.take(member, life);
-            }
-            Err(()) => self.reconnect(member, life),
-        }
-    }
-
-    fn acknowledge(&mut self, member: usize, numbers: Vec<u64>) {
-        let way = self.way();
-        if self.reaches_stream(member) && !numbers.is_empty() {
-            self.after(way, Event::Acknowledge(numbers));
-        }
-    }
-
-    /// The connection is gone, and both sides know it.
-    fn reconnect(&mut self, member: usize, life: u64) {
-        self.stream.leave(member);
-        if let Some(alive) = self.alive(member, life) {
-            alive.disconnect();
-            self.after(SECOND, Event::Connect(member, life));
-        }
-    }
-
-    fn tick(&mut self, member: usize, life: u64) {
-        let reaches = self.reaches_stream(member);
-        let Some(alive) = self.alive(member, life) else { return };
-        alive.tick();
-        let in_hand = alive.in_hand();
-        if reaches && alive.session.is_some() && !in_hand.is_empty() {
-            let way = self.way();
-            self.after(way, Event::AtWork(in_hand));
-        }
-        self.after(5 * SECOND, Event::Tick(member, life));
-        self.ask(member, life);
-    }
-}
-
-/// Routers and the store.
-impl World {
-    fn gather(&mut self, member: usize, life: u64) {
-        let (rule, number) = (self.rule, self.number + 1);
-        let Some(alive) = self.alive(member, life).filter(|alive| alive.writing == 0) else { return };
-        if alive.gather() {
-            alive.writing = number;
-            if rule == Rule::SettleBeforeWriting {
-                alive.settle();
-            }
-            self.attempt(member, life, number);
-        }
-    }
-
-    fn attempt(&mut self, member: usize, life: u64, number: u64) {
-        let way = self.way();
-        self.after(way, Event::Write(member, life, number));
-        self.after(5 * SECOND, Event::Overdue(member, life, number));
-    }
-
-    fn reaches_store(&self, member: usize) -> bool {
-        !self.store_down && self.members.get(member).is_some_and(|place| !place.no_store)
-    }
-
-    fn write(&mut self, member: usize, life: u64, number: u64) {
-        let (reaches, all) = (self.reaches_store(member), self.rule == Rule::StoreEverything);
-        let Some(alive) = self.alive(member, life).filter(|alive| reaches && alive.writing == number) else { return };
-        for id in alive.sending() {
-            let times = self.store.entry(id).or_default();
-            self.report.repeats += u64::from(*times > 0);
-            *times = if all { *times + 1 } else { 1 };
-        }
-        // Once in a while the answer does not find its way.
-        let way = self.way();
-        if self.chance.u32(0..100) != 0 {
-            self.after(way, Event::Written(member, life, number));
-        }
-    }
-
-    fn written(&mut self, member: usize, life: u64, number: u64) {
-        let (reaches, rule) = (self.reaches_store(member), self.rule);
-        let Some(alive) = self.alive(member, life).filter(|alive| reaches && alive.writing == number) else { return };
-        if rule != Rule::SettleBeforeWriting {
-            alive.settle();
-        }
-        (alive.writing, alive.pause) = (0, SECOND / 10);
-        self.gather(member, life);
-    }
-
-    /// No answer: the same once more, after a pause that grows.
-    fn overdue(&mut self, member: usize, life: u64, number: u64) {
-        let Some(alive) = self.alive(member, life).filter(|alive| alive.writing == number) else { return };
-        let pause = alive.pause;
-        alive.pause = (pause * 2).min(8 * SECOND);
-        let way = self.way();
-        self.after(pause + way, Event::Write(member, life, number));
-        self.after(pause + 5 * SECOND, Event::Overdue(member, life, number));
-    }
-}
-
-/// What goes wrong.
-impl World {
-    fn trouble(&mut self, trouble: Trouble) -> Result<(), String> {
-        match trouble {
-            Trouble::Kill(member) => self.die(member, false)?,
-            Trouble::Power(first, count) => {
-                for member in first..first + count {
-                    self.die(member, true)?;
-                }
-            }
-            Trouble::StreamDown => {
-                self.stream.stop();
-                for member in 0..MEMBERS {
-                    let life = self.members.get(member).map_or(0, |place| place.life);
-                    self.reconnect(member, life);
-                }
-            }
-            Trouble::StoreDown => self.store_down = true,
-            Trouble::ClientCut(client) => self.cut(client, true),
-            Trouble::NoStream(member) | Trouble::NoStore(member) | Trouble::SlowDisk(member) | Trouble::DiskError(member) => {
-                let calls = self.chance.u64(0..6);
-                let Some(place) = self.members.get_mut(member) else { return Ok(()) };
-                match trouble {
-                    Trouble::NoStream(_) => place.no_stream = true,
-                    Trouble::NoStore(_) => place.no_store = true,
-                    Trouble::SlowDisk(_) => place.slow_disk = true,
-                    _ => {
-                        place.disk.fail(calls, Fault::Io, false);
-                        self.report.disk_errors += 1;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn mend(&mut self, trouble: Trouble) {
-        match trouble {
-            Trouble::Kill(member) => self.rise(member),
-            Trouble::Power(first, count) => (first..first + count).for_each(|member| self.rise(member)),
-            Trouble::StreamDown => self.stream.down = false,
-            Trouble::StoreDown => self.store_down = false,
-            Trouble::ClientCut(client) => self.cut(client, false),
-            Trouble::NoStream(member) => {
-                let Some(place) = self.members.get_mut(member) else { return };
-                place.no_stream = false;
-                let life = place.life;
-                // Until now each side believed in the connection; what was given to it meanwhile is gone.
-                self.reconnect(member, life);
-            }
-            Trouble::NoStore(member) | Trouble::SlowDisk(member) | Trouble::DiskError(member) => {
-                let Some(place) = self.members.get_mut(member) else { return };
-                match trouble {
-                    Trouble::NoStore(_) => place.no_store = false,
-                    Trouble::SlowDisk(_) => place.slow_disk = false,
-                    _ => place.disk.heal(),
-                }
-            }
-        }
-    }
-
-    fn cut(&mut self, client: u16, cut: bool) {
-        if let Some(client) = self.clients.get_mut(usize::from(client)) {
-            client.cut = cut;
-        }
-    }
-
-    fn die(&mut self, member: usize, power: bool) -> Result<(), String> {
-        let seed = power.then(|| self.chance.u64(..));
-        let Some(place) = self.members.get_mut(member) else { return Ok(()) };
-        if let Some(alive) = &place.alive {
-            if let Some(wrong) = alive.wrong() {
-                return Err(format!("the account of router {member} is not right when it dies: {wrong}"));
-            }
-            self.report.duplicates += alive.account.counts().duplicates;
-        }
-        if place.die(seed) {
-            self.report.deaths += 1;
-            self.report.power_cuts += u64::from(power);
-            self.stream.leave(member);
-        }
-        Ok(())
-    }
-
-    fn rise(&mut self, member: usize) {
-        let Some(place) = self.members.get_mut(member).filter(|place| place.alive.is_none()) else { return };
-        let before = place.disk.injected(Fault::Io);
-        match place.start() {
-            Ok(recovery) => {
-                assert_eq!(recovery.damaged_messages, 0, "{recovery:?}");
-                self.attend(member);
-            }
-            Err(why) => {
-                assert!(place.disk.injected(Fault::Io) > before, "a sound disk, and it does not start: {why}");
-                self.after(SECOND, Event::Mend(Trouble::Kill(member)));
-            }
-        }
     }
 }

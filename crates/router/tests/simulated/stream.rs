@@ -111,7 +111,8 @@ impl Stream {
 
     /// What time has brought about.
     pub fn tick(&mut self, now: Micros) {
-        let late: Vec<u64> = self.pending.iter().filter(|(_, until)| **until <= now).map(|(number, _)| *number).collect();
+        let late: Vec<u64> =
+            self.pending.iter().filter(|(_, until)| **until <= now).map(|(number, _)| *number).collect();
         for number in late {
             self.pending.remove(&number);
             self.again.insert(number);

@@ -20,9 +20,6 @@ use tokio::runtime::Runtime;
 /// Messages of one batch when the stream is filled.
 const PER_WRITE: u64 = 4000;
 
-/// An endpoint that makes a router work harder than the server does.
-const WORK: &str = "[endpoints.store]\npath = 'STORE'\n";
-
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
@@ -81,7 +78,7 @@ impl Bench {
         println!("| round | what | bare async-nats | metlog | ratio |\n|---|---|---|---|---|");
         let (mut taking, mut both) = (Vec::new(), Vec::new());
         for round in 1..=rounds {
-            let (bare, ours) = (self.bare_pull()?, self.routers(&[None], "")?.rate);
+            let (bare, ours) = (self.bare_pull()?, self.routers(&[None])?.rate);
             println!("| {round} | backlog, into a file | {bare:.0}/s | {ours:.0}/s | {:.2} |", ours / bare);
             taking.push(ours / bare);
             let (bare, ours) = (self.bare_both()?, self.client_to_file()?);
@@ -90,23 +87,19 @@ impl Bench {
         }
         println!("| median | backlog, into a file | | | {:.2} |", median(taking));
         println!("| median | client to file | | | {:.2} |", median(both));
-        println!("\n| round | routers | messages/s | us of a router's processor each | us of the server's |\n|---|---|---|---|---|");
+        println!(
+            "\n| round | routers | messages/s | us of a router's processor each | us of the server's |\n|---|---|---|---|---|"
+        );
         let (mut wall, mut scale) = (Vec::new(), Vec::new());
-        for (name, work) in [("into a file", ""), ("and into the store", WORK)] {
-            for round in 1..=rounds {
-                let (one, two) = (self.routers(&[Some(1)], work)?, self.routers(&[Some(0), Some(1)], work)?);
-                for (count, Done { rate, cpu: (router, server) }) in [(1, one), (2, two)] {
-                    println!("| {round} | {count}, {name} | {rate:.0} | {:.2} | {:.2} |", router / 1e3, server / 1e3);
-                }
-                wall.push(two.rate / one.rate);
-                scale.push(2.0 * one.cpu.0 / two.cpu.0);
+        for round in 1..=rounds {
+            let (one, two) = (self.routers(&[Some(1)])?, self.routers(&[Some(0), Some(1)])?);
+            for (count, Done { rate, cpu: (router, server) }) in [(1, one), (2, two)] {
+                println!("| {round} | {count} | {rate:.0} | {:.2} | {:.2} |", router / 1e3, server / 1e3);
             }
-            println!(
-                "| median | two to one, {name} | {:.2} | {:.2} by processor time | |",
-                median(std::mem::take(&mut wall)),
-                median(std::mem::take(&mut scale))
-            );
+            wall.push(two.rate / one.rate);
+            scale.push(2.0 * one.cpu.0 / two.cpu.0);
         }
+        println!("| median | two to one | {:.2} | {:.2} by processor time | |", median(wall), median(scale));
         Ok(())
     }
 
@@ -144,13 +137,12 @@ impl Bench {
         })
     }
 
-    fn routers(&self, processors: &[Option<usize>], work: &str) -> Outcome<Done> {
+    fn routers(&self, processors: &[Option<usize>]) -> Outcome<Done> {
         let server = self.backlog()?;
         let mut routers = Vec::new();
         for (number, processor) in processors.iter().enumerate() {
             let folder = self.folder.join(number.to_string());
-            let work = work.replace("STORE", &folder.join("messages.db").display().to_string());
-            routers.push(Router::start(&folder, &server.url(), *processor, &work)?);
+            routers.push(Router::start(&folder, &server.url(), *processor)?);
         }
         Ok(routers::watch(&routers, server.process(), self.bytes, self.count)?)
     }
@@ -169,7 +161,7 @@ impl Bench {
         if !client.flush(Duration::from_secs(30)).complete {
             return Err(format!("{:?}", client.stats()).into());
         }
-        let router = Router::start(&self.folder.join("0"), &server.url(), None, "")?;
+        let router = Router::start(&self.folder.join("0"), &server.url(), None)?;
         while router.written() == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }

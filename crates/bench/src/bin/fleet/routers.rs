@@ -17,8 +17,8 @@ pub struct Router {
 }
 
 impl Router {
-    /// Starts one, on this processor or on all. With `work` it has more to do for each message than to write it down.
-    pub fn start(folder: &Path, url: &str, processor: Option<usize>, work: &str) -> io::Result<Router> {
+    /// Starts one, on this processor or on all.
+    pub fn start(folder: &Path, url: &str, processor: Option<usize>) -> io::Result<Router> {
         fs::create_dir_all(folder)?;
         let file = folder.join("router.toml");
         let (data, out) = (folder.join("data"), folder.join("out.jsonl"));
@@ -26,7 +26,7 @@ impl Router {
             &file,
             format!(
                 "[router]\nhttp = ''\ndata = '{}'\n[inputs.fleet]\ntype = 'nats'\nurls = ['{url}']\n\
-                 stream = {{ name = 'METLOG' }}\n{work}[endpoints.out]\ntype = 'file'\npath = '{}'\n",
+                 stream = {{ name = 'METLOG' }}\n[endpoints.out]\ntype = 'file'\npath = '{}'\n",
                 data.display(),
                 out.display()
             ),
