@@ -89,7 +89,9 @@ pub fn shake_hands(trusted: &Trusted, host: &str, socket: &TcpStream, by: Instan
         timed.by = by.min(Instant::now() + HEAR_OUT);
         match connection.read_tls(&mut timed) {
             Ok(0) => return Err(failed(ErrorKind::UnexpectedEof.into())),
-            Ok(_) => drop(connection.process_new_packets().map_err(|error| failed(io::Error::other(error)))?),
+            Ok(_) => {
+                connection.process_new_packets().map_err(|error| failed(io::Error::other(error)))?;
+            }
             Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {}
             Err(error) => return Err(failed(error)),
         }

@@ -31,7 +31,8 @@ fn remark_at(certificate: &[u8], now: i64) -> Option<String> {
 
 /// A moment as people write it.
 pub fn date(seconds: i64) -> String {
-    Timestamp::from_unix_seconds(seconds).to_string()
+    let whole = Timestamp::from_unix_seconds(seconds).to_string();
+    format!("{} UTC", whole.get(..19).unwrap_or(&whole).replace('T', " "))
 }
 
 /// In Unix seconds.

@@ -117,14 +117,15 @@ impl NatsBeacon {
                 missed = now;
             }
         }
-        if let Some(word) = air.left() {
-            let farewell = async {
+        // What was said a moment ago may not have left this process yet.
+        let farewell = async {
+            if let Some(word) = air.left() {
                 self.say(link, word).await?;
-                link.client.flush().await.map_err(|error| Fault::Away(error.to_string()))
-            };
-            // The others hear nothing more of us, and will say so.
-            let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        }
+            }
+            link.client.flush().await.map_err(|error| Fault::Away(error.to_string()))
+        };
+        // If it takes longer, the others hear nothing more of us, and will say so.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
         Ok(())
     }
 

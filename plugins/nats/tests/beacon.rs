@@ -89,6 +89,16 @@ fn everybody_hears_everybody_to_the_last_word() {
     one.stop.send_replace(true);
     assert_eq!(one.end(), Ok(()));
     assert!(eventually(PATIENCE, || other.heard("goodbye")), "said before the end");
+    // Also what is said at the same moment, again and again, since it is a matter of moments.
+    for number in 0..20 {
+        let mut brief = Voice::at(&nats);
+        brief.hears_itself(&format!("{number} is here"));
+        brief.say(&format!("{number} goes"));
+        std::thread::sleep(Duration::from_micros(25 * number));
+        brief.stop.send_replace(true);
+        assert_eq!(brief.end(), Ok(()));
+        assert!(eventually(PATIENCE, || other.heard(&format!("{number} goes"))), "{number}");
+    }
     let stranger = Voice::open(&format!("urls = ['{}']\nsubject = 'another.fleet'", nats.url()));
     stranger.hears_itself("who is there?");
     other.hears_itself("still here");

@@ -32,18 +32,23 @@ impl Places {
     }
 }
 
-/// The number of a range, taken now if nobody has it. The first in an empty file has 0, so that positions are ids.
+/// The number of a range, taken now if nobody has it: that of its ids, so that positions are ids, where nothing else stands
+/// there.
 fn number(connection: &Connection, spool: u64, block: u64) -> rusqlite::Result<i64> {
     let name = format!("spool {spool:016x} {block}");
     let mut find = connection.prepare_cached("SELECT value FROM figures WHERE name = ?1")?;
     if let Some(number) = find.query_row([&name], |row| row.get(0)).optional()? {
         return Ok(number);
     }
-    let number: i64 = connection.query_row(
-        "SELECT coalesce(max(value) + 1, EXISTS (SELECT 1 FROM messages)) FROM figures WHERE name GLOB 'spool *'",
-        [],
+    // A file may have messages that are older than its ranges.
+    let next: i64 = connection.query_row(
+        "SELECT max(coalesce((SELECT max(value) + 1 FROM figures WHERE name GLOB 'spool *'), 0),
+                    coalesce((SELECT (max(position) >> ?1) + 1 FROM messages), 0))",
+        [BITS],
         |row| row.get(0),
     )?;
+    let own = i64::try_from(block).unwrap_or(MOST);
+    let number = if own >= next && own < MOST { own } else { next };
     if number >= MOST {
         return Err(Error::IntegralValueOutOfRange(0, number));
     }

@@ -62,7 +62,9 @@ impl Safe {
             match self.tls.write_tls(&mut socket) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) => return Ok(0),
-                wrote => drop(wrote?),
+                wrote => {
+                    wrote?;
+                }
             }
         }
         self.torn = false;

@@ -39,6 +39,7 @@ check("dead letters say why, and are replayed or dropped, one or all", { config:
     await says(page, "dead-total", /^6 letters, /);
     const first = letter(page, "tenant one");
     assert.match(await first.innerText(), /endpoint sink/);
+    assert.match(await first.locator('[data-test="letter-reply"] summary').innerText(), /It answered: /);
     await until("the endpoint's reply", async () => /no such tenant: <b>acme<\/b>/.test(await first.innerText()));
     assert.equal(await page.locator(".letters b").count(), 0, "what it answered is text");
     const unread = letter(page, "this is no message");

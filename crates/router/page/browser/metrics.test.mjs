@@ -111,9 +111,10 @@ check("timers and counters are what was sent, altogether and slot by slot", { al
     assert.equal(await part(page, "metrics-error").isVisible(), false);
     await part(page, "metrics-sort").selectOption("logger");
     await until("by logger", async () => (await listed(page, "timer")).join() === "db.query api,db.query web");
-    await page.goBack();
     await page.reload();
-    await until("what the address says", async () => (await listed(page, "timer")).length > 0);
+    await until("as the address says", async () => (await listed(page, "timer")).join() === "db.query api,db.query web");
+    await page.goBack();
+    await says(page, "metrics-error", /^At character 1: .*missing/);
 });
 
 check("metrics look as they should", {}, async ({ router, open }) => {

@@ -324,6 +324,7 @@ check("a router that goes away is told, what is shown stays, and it heals", { co
     await picture(page, "pipeline-lost");
     await accessible(page, "without a router");
     assert.match(await law(page, "endpoint-archive"), /delivered/, "what is shown stays");
+    await says(page, "troubles", /^\s*The router does not answer; all of this is as it was at [\d:]+\.$/);
     await pages[1].locator('[data-test="counter-row"]').waitFor();
     // An order that nobody hears is not taken for done.
     await card(page, "archive").getByRole("button", { name: "Pause archive" }).click();
@@ -337,6 +338,7 @@ check("a router that goes away is told, what is shown stays, and it heals", { co
     // It counts from nought again, which is no negative rate, and there it goes on.
     await router.send(...Array.from({ length: 7 }, (_, number) => message(60 + number)));
     await comes(page, "input-http", /^input http: 7 received/);
+    await says(page, "troubles", /^\s*Everything flows/);
     for (const text of await node(page, "input-http").locator("text").allInnerTexts()) assert.ok(!/[-−]\d/.test(text), text);
     await part(explain, "explain-go").click();
     await says(explain, "explain-verdict", /It goes to/);

@@ -45,6 +45,8 @@ type Change = "replay" | "drop";
 
 const PAGE = 50;
 const POLL = 5000;
+/** A reply that is longer is folded. */
+const LONG = 200;
 /** A message that is longer is not put into an address. */
 const LINKED = 16_000;
 
@@ -201,10 +203,19 @@ function row(letter: Letter, picked: () => void, change: (change: Change) => voi
         h("div", { class: "row" }, box, h("time", { datetime: letter.when, class: "mono" }, when), h("span", { class: "badge" }, visible(letter.where, 200)), h("span", { class: "grow" }), buttons),
         h("p", { class: "cause", "data-test": "letter-cause" }, shown(letter.cause),
             !letter.valid && h("span", { class: "quiet" }, letter.whole === false ? " Not all of it was kept, so it cannot be replayed." : " It is no message, so it would only be refused again.")),
-        letter.reply !== null && h("p", { class: "reply", "data-test": "letter-reply" }, h("span", { class: "quiet" }, "It answered: "), h("q", {}, shown(letter.reply))),
+        letter.reply !== null && answered(letter.reply),
         whole,
     );
     return { letter, element, box, toggle: () => { whole.open = !whole.open; } };
+}
+
+/** What an endpoint answered; what is long is shown to those who ask. */
+function answered(reply: string): HTMLElement {
+    const all = [h("span", { class: "quiet" }, "It answered: "), h("q", {}, shown(reply))];
+    if (reply.length <= LONG) return h("p", { class: "reply", "data-test": "letter-reply" }, all);
+    const start = `${shown(reply.slice(0, LONG))}…`;
+    return h("details", { class: "reply", "data-test": "letter-reply" },
+        h("summary", {}, h("span", { class: "quiet" }, "It answered: "), h("q", {}, start)), h("p", {}, h("q", {}, shown(reply))));
 }
 
 /** The input it came by, where that is known. */

@@ -1,7 +1,7 @@
 // Pipeline: what comes in, where it goes, what is stuck, what is lost, and the sums that prove it.
 
 import * as acts from "./acts";
-import { get } from "./api";
+import { get, watchConnection } from "./api";
 import { type Child, fill, h, say, set } from "./dom";
 import { type Icon, icon } from "./icons";
 import { drawing, kind } from "./drawing";
@@ -64,11 +64,17 @@ export function pipeline(context: Context): void {
         section("Lost on the way to us", lost, clients.element),
     );
 
+    let away = false;
+    watchConnection((lost) => {
+        away = lost;
+        if (latest) showTroubles(wrong, latest, away);
+    }, signal);
+
     const show = (): void => {
         if (!latest || signal.aborted) return;
         picture.show(latest, rates);
         say(head, headText(latest));
-        showTroubles(wrong, latest);
+        showTroubles(wrong, latest, away);
         cards.show(latest, rates);
         tables.show(latest);
         showSpool(spool, latest);
@@ -102,9 +108,13 @@ function headText({ version, started, now, reloads }: Pipeline): string {
 
 const SIGNS: Record<Level, Icon> = { good: "yes", idle: "circle", warn: "triangle", bad: "no" };
 
+const clock = (iso: string): string => new Date(iso).toLocaleTimeString();
+
 /** Rebuilt only when something else is wrong: it is read out loud. */
-function showTroubles(list: HTMLElement, pipeline: Pipeline): void {
+function showTroubles(list: HTMLElement, pipeline: Pipeline, lost: boolean): void {
     const found = troubles(pipeline);
+    // What was good when it was last heard of may be anything now.
+    if (lost) found.unshift({ level: "warn", text: `The router does not answer; all of this is as it was at ${clock(pipeline.now)}.` });
     const all = found.length > 0 ? found : [{ level: "good" as const, text: "Everything flows, and every message is accounted for." }];
     const told = JSON.stringify(all);
     if (list.dataset["told"] === told) return;

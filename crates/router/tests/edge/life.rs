@@ -91,7 +91,12 @@ impl Life {
         (answer.status == 200).then_some(answer.body)
     }
 
-    pub fn is_ready(&self) -> bool {
+    /// Whether it takes messages. One that came while the one before still had the spool is started again.
+    pub fn is_ready(&mut self) -> bool {
+        let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+        if ended && self.log().trim_end().ends_with("or give this one another directory") {
+            self.start(None);
+        }
         self.ask("/health/ready").is_some()
     }
 
@@ -105,14 +110,18 @@ impl Life {
     }
 }
 
-/// Whether anybody is left in a process group who is more than an entry in the table.
+/// Whether anybody is left in a process group who is more than an entry in the table. The entry of a process is dead before
+/// its last thread is.
 fn lives(group: u32) -> bool {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok()).any(|stat| {
-        let mut words = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        let (state, of) = (words.next(), words.nth(1).and_then(|of| of.parse().ok()));
-        of == Some(group) && state != Some("Z")
-    })
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|process| process.path());
+    let is = |process: std::path::PathBuf| {
+        let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+        let mut words = stat.rsplit(") ").next()?.split(' ');
+        let (state, of) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
+        let threads = || std::fs::read_dir(process.join("task")).map_or(0, |tasks| tasks.count());
+        Some(of == group && (state != "Z" || threads() > 1))
+    };
+    processes.filter_map(is).any(|is| is)
 }
 
 impl Drop for Life {
