@@ -70,6 +70,15 @@ impl Fleet {
     }
 }
 
+/// Ends the senders also when something fails before it is time.
+struct Enough<'a>(&'a AtomicBool);
+
+impl Drop for Enough<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// Numbers in a router's file.
 fn numbers(directory: &Directory) -> Vec<u64> {
     let text = std::fs::read_to_string(directory.0.join("out.jsonl")).unwrap();
@@ -147,6 +156,7 @@ fn what_the_server_confirmed_is_in_the_store_once_whoever_dies() {
                 }
             });
         }
+        let _enough = Enough(&done);
         for cycle in 0..cycles {
             // So that there is something in everybody's hands, also in the next ones'.
             let before = (sent.load(SeqCst), fleet.stored());
@@ -154,7 +164,6 @@ fn what_the_server_confirmed_is_in_the_store_once_whoever_dies() {
             assert!(moved, "nothing goes on in cycle {cycle}: {:?}", client.stats());
             *struck.entry(strike(cycle, &mut random, &mut fleet, &mut routers)).or_default() += 1;
         }
-        done.store(true, SeqCst);
     });
     let report = client.flush(PATIENCE);
     assert!(report.complete && report.stats.lost() == 0, "{report}");

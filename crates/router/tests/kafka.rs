@@ -119,8 +119,7 @@ fn a_router_killed_between_its_disk_and_kafka_delivers_once() {
     const COUNT: u64 = 2000;
     let kafka = Kafka::new(4);
     let near = Directory::new();
-    let edge =
-        Running::start(&near, &format!("[inputs.tcp]\nlisten = '127.0.0.1:0'\nack = true\n{}", kafka.endpoint("")));
+    let edge = Running::start(&near, &format!("[inputs.tcp]\nlisten = '127.0.0.1:0'\n{}", kafka.endpoint("")));
     let send = |from: u64| {
         let address = format!("class = 'tcp'\naddress = '127.0.0.1:{}'", edge.port("tcp"));
         let toml = format!("[metlog]\nlogger = 'app'\n[metlog.sender]\n{address}\n");

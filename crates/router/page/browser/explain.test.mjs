@@ -73,8 +73,8 @@ check("a message is explained, filter by filter and endpoint by endpoint, and no
 
     // What is mended is told, and what cannot be read is refused in words, whatever it looks like.
     await ask('{"type": "__proto__", "fields": {"constructor": "<script>pwned(1)</script>"}}');
-    await says(page, "explain-notes", /timestamp|severity|logger/);
-    assert.match(await part(page, "explain-understood").innerText(), /<script>pwned\(1\)<\/script>/);
+    await says(page, "explain-understood", /<script>pwned\(1\)<\/script>/);
+    assert.match(await part(page, "explain-notes").innerText(), /timestamp|severity|logger/);
     await ask("no message at all");
     await says(page, "explain-refused", /Refused, to the dead letters: /);
     assert.deepEqual(await verdicts(page), {});

@@ -1,7 +1,7 @@
 //! The real program with a configuration, in a directory of its own.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use super::stage::{Directory, eventually};
+use super::stage::Directory;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -51,10 +51,12 @@ impl Program {
         command.args(["run", "--config", "router.toml"]).current_dir(&directory.0);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut program = Program { child, directory };
-        eventually("it starts", || {
+        // Several at once on a busy machine take their time.
+        let started = metlog_testkit::eventually(Duration::from_secs(90), || {
             assert!(program.child.try_wait().unwrap().is_none(), "{}", program.log());
             program.log().contains("see what becomes of it")
         });
+        assert!(started, "{}", program.log());
         program
     }
 
