@@ -32,16 +32,28 @@ impl Drop for Place {
     }
 }
 
+/// The example: as `cargo test` has built it beside us, or, if it was told to run this test alone, built now.
+fn example() -> Command {
+    let us = std::env::current_exe().expect("a path");
+    let built = us.parent().and_then(Path::parent).map(|folder| folder.join("examples/own_router"));
+    if let Some(built) = built.filter(|built| built.exists()) {
+        return Command::new(built);
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--example", "own_router", "--manifest-path"]);
+    cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).arg("--");
+    cargo
+}
+
 #[test]
 fn a_router_has_plugins_of_its_own() {
     let place = Place(std::env::temp_dir().join(format!("metlog-own-router-{}", std::process::id())));
     std::fs::create_dir_all(&place.0).expect("a directory");
     let router = |arguments: &[&str], input: &str| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["run", "--quiet", "--example", "own_router", "--manifest-path"]);
-        cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).arg("--").args(arguments);
-        cargo.current_dir(&place.0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = cargo.spawn().expect("cargo runs");
+        let mut router = example();
+        router.args(arguments).current_dir(&place.0).stdin(Stdio::piped());
+        router.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = router.spawn().expect("it runs");
         child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
         let output = child.wait_with_output().expect("it ends");
         let text = [output.stdout, output.stderr].concat();

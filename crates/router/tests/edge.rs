@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// Says to this program that it has a network namespace of its own.
 const INSIDE: &str = "METLOG_MAY_PLUG";
 /// Deaths before, during and after the outage.
-const KILLS: [u64; 3] = [8, 6, 8];
+const KILLS: [u64; 3] = [7, 6, 7];
 const BATCH: u64 = 20;
 /// Whoever waits on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -43,7 +43,9 @@ struct Producer {
 
 impl Producer {
     fn message(&self, n: u64) -> String {
-        let text = message_of(&self.name, 6, n);
+        // Each at a time of its own, as those of a clock are: the store compares what is of one moment.
+        let (time, own) = (format!("{:02}:{:02}:{:02}", n / 3600 % 24, n / 60 % 60, n % 60), self.name.len());
+        let text = message_of(&self.name, 6, n).replace("08:00:00.000000", &format!("{time}.{own:06}"));
         if !self.numbers {
             return text;
         }
@@ -171,6 +173,7 @@ fn live_through(link: &dyn Link) {
             eventually("they live on", || edge.is_ready() && central.is_ready());
             again += central.metric("metlog_forwarded_again_total").unwrap_or(0);
         }
+        eventually("every kind of fault", || link.faults().iter().all(|(_, count)| *count > 0));
         drop(ending);
     });
     eventually("everything is delivered", || edge.metric("metlog_buffered{endpoint=\"central\"}") == Some(0));
@@ -186,9 +189,6 @@ fn live_through(link: &dyn Link) {
     println!("deaths {:?}, faults {:?}, {again} messages came again and were known", reaper.deaths, link.faults());
     let deaths: u64 = reaper.deaths.values().sum();
     assert!(deaths >= 20, "{:?}", reaper.deaths);
-    for (fault, count) in link.faults() {
-        assert!(count > 0, "never: {fault}");
-    }
     compare(&stored(&central), &producers);
 }
 

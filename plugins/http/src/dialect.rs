@@ -49,7 +49,7 @@ async fn write(State(door): State<Door>, request: Request<Body>) -> Result<Respo
         return Ok(answer(&receipt, false));
     };
     let (receipt, pushed) = door.take(content, move |body, inlet| told.push(body, inlet)).await?;
-    Ok(pushed.err().unwrap_or_else(|| answer(&receipt, true)))
+    Ok(pushed.unwrap_or_else(|| answer(&receipt, true)))
 }
 
 /// What another router tells of the messages that it forwards.
@@ -81,14 +81,19 @@ impl Told {
     }
 
     /// Each line is a message. Either all are pushed or, with the answer to give, none.
-    fn push(self, body: &[u8], inlet: &mut Inlet) -> Result<(), Response<Body>> {
+    fn push(self, body: &[u8], inlet: &mut Inlet) -> Option<Response<Body>> {
         let text = body.strip_suffix(b"\n").unwrap_or(body);
         let lines = || text.split(|byte| *byte == b'\n');
-        let ids = forward::read_ids(&self.ids, lines().count()).map_err(|why| mistaken(why).into_response())?;
+        let ids = match forward::read_ids(&self.ids, lines().count()) {
+            Ok(ids) => ids,
+            Err(why) => return Some(mistaken(why).into_response()),
+        };
         let Told { key, from, passed, .. } = self;
-        inlet.forwarded(Forwarded { key, from, ids, passed }).map_err(|looping| loops(&looping))?;
+        if let Err(looping) = inlet.forwarded(Forwarded { key, from, ids, passed }) {
+            return Some(loops(&looping));
+        }
         lines().for_each(|line| inlet.push(line));
-        Ok(())
+        None
     }
 }
 

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// Messages and bytes of one commit to the spool, if no single message is larger.
@@ -361,5 +361,16 @@ impl<'a> Member<'a> {
             context.tell_for_sure(&self.consumer, until);
         }
         context.leaving.store(true, Ordering::Relaxed);
+        // librdkafka says good-bye to brokers that may be away, which can take longer than anybody waits. Then the thread
+        // ends by itself, with nothing in its hands.
+        let (tell, gone) = mpsc::channel();
+        let consumer = self.consumer;
+        let end = move || {
+            drop(consumer);
+            let _ = tell.send(());
+        };
+        if std::thread::Builder::new().name("metlog-kafka".to_owned()).spawn(end).is_ok() {
+            let _ = gone.recv_timeout(FAREWELL);
+        }
     }
 }

@@ -228,7 +228,8 @@ function watch(page, origin, allow) {
 
 /** Puts PAGE in the place of the router's page, under the same policy. */
 async function replaced(route) {
-    const answer = await route.fetch();
+    if (!route.request().isNavigationRequest()) return route.continue();
+    const answer = await route.fetch({ headers: { ...route.request().headers(), "if-none-match": "" } });
     const body = readFileSync(PAGE, "utf8");
     const hash = (tag) => createHash("sha256").update(body.split(`<${tag}>`)[1].split(`</${tag}>`)[0]).digest("base64");
     const headers = answer.headers();

@@ -139,6 +139,7 @@ check("values lead on: facets, filters, the trace, what happened around it", {},
     await part(page, "row").filter({ hasText: "declined" }).first().locator(".line").click();
     await detail.waitFor();
     await until("the values have been counted", async () => !(await facet("logger", "gateway").isVisible()));
+    await part(page, "toast-done").waitFor({ state: "detached" });
     await curated(page, "search");
 });
 

@@ -173,7 +173,8 @@ fn greet(plan: &Plan, router: &Router, recovery: &Recovery, by_default: bool) {
         if let (Some(_), Some((_, at))) = (plan.store(), place) {
             say!("find it again: curl {key}'{at}/v1/messages?query=works'; how else to ask: {at}/docs");
         }
-        let to = if plan.router.tls.is_some() && at.starts_with("https://") { format!(" --to {at}") } else { String::new() };
+        let to =
+            if plan.router.tls.is_some() && at.starts_with("https://") { format!(" --to {at}") } else { String::new() };
         say!("see what becomes of it: metlog-router status{to}");
     }
 }

@@ -25,14 +25,14 @@ pub enum InputKind {
     /// A plugin.
     Plugin(&'static InputEntry),
     /// Routes on an HTTP port.
-    Http(HttpInput),
+    Http(Box<HttpInput>),
 }
 
 pub(super) fn input(named: &Named<'_>, router: &RouterSettings, keys: bool) -> Result<InputPlan, Problems> {
     let (kind, place) = named.kind()?;
     let settings = named.without(&["type"]);
     let what = if kind == "http" {
-        InputKind::Http(http_input(named, &settings, router, keys)?)
+        InputKind::Http(Box::new(http_input(named, &settings, router, keys)?))
     } else {
         let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error))?;
         // Read now for its mistakes, and again whenever it is opened.
@@ -95,7 +95,7 @@ impl InputPlan {
     /// What it is on the router's own port, if that is where it is.
     pub fn on_own_port(&self) -> Option<&HttpInput> {
         match &self.what {
-            InputKind::Http(http) if http.listen.is_empty() => Some(http),
+            InputKind::Http(http) if http.listen.is_empty() => Some(http.as_ref()),
             _ => None,
         }
     }

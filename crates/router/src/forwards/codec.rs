@@ -12,6 +12,9 @@ const FILE: &[u8] = b"metlog forwards 1\n";
 /// Ids and checksums.
 pub type Entries = Vec<(u64, u32)>;
 
+/// What is known of one name.
+pub type Named = (Box<str>, Entries);
+
 /// What is noted beside forwarded messages.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Note<'a> {
@@ -75,7 +78,7 @@ impl Writer {
 }
 
 /// Reads a file's content. `None`: it is damaged.
-pub fn read(bytes: &[u8]) -> Option<(u64, Vec<(Box<str>, Entries)>)> {
+pub fn read(bytes: &[u8]) -> Option<(u64, Vec<Named>)> {
     let (content, sum) = bytes.split_last_chunk::<4>()?;
     if crc32c::crc32c(content) != u32::from_le_bytes(*sum) {
         return None;

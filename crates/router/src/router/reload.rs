@@ -10,6 +10,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Puts files in force that were read and found right.
+type Renewal = Box<dyn FnOnce() + Send>;
+
 /// What changed at a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -151,8 +154,8 @@ impl Router {
     }
 
     /// The files of whatever stays, read; what puts them in force, and whose they are.
-    fn renewals(parts: &Parts, plan: &Plan) -> Result<(Vec<Box<dyn FnOnce() + Send>>, Vec<String>), String> {
-        let (mut renewals, mut whose): (Vec<Box<dyn FnOnce() + Send>>, _) = (Vec::new(), Vec::new());
+    fn renewals(parts: &Parts, plan: &Plan) -> Result<(Vec<Renewal>, Vec<String>), String> {
+        let (mut renewals, mut whose): (Vec<Renewal>, _) = (Vec::new(), Vec::new());
         match (&parts.tls, &plan.router.tls) {
             (Some(running), Some(identity)) => {
                 let renewal = running.renew_as(identity).map_err(|why| format!("[router]: {why}"))?;

@@ -90,7 +90,7 @@ fn carry(mut client: TcpStream, central: u16, fault: Option<Fault>, state: &Stat
     }
     // A fault comes when the connection has carried something good.
     let began = Instant::now();
-    let due = Duration::from_millis(400);
+    let due = Duration::from_millis(150);
     let mut buffer = vec![0; 16 * 1024];
     let mut forth = 0_u64;
     while !state.over.load(SeqCst) {
@@ -138,7 +138,7 @@ fn carry(mut client: TcpStream, central: u16, fault: Option<Fault>, state: &Stat
             }
         }
         // So that every kind comes.
-        if began.elapsed() > Duration::from_secs(3) && up == 0 && fault != Some(Fault::NoAnswer) {
+        if began.elapsed() > Duration::from_secs(1) && up == 0 && fault != Some(Fault::NoAnswer) {
             return;
         }
     }

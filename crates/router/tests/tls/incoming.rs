@@ -39,10 +39,10 @@ fn all_turned_away(running: &Running, input: &str) -> u64 {
 /// Sends a message in a connection of its own.
 fn deliver(stream: Safe, input: &str, number: u64) {
     if input == "http" {
-        let answer = say(stream, &post(&message(number))).expect("an answer");
+        let answer = say(stream, &post(&message(number)), false).expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"accepted\":1"), "{answer}");
     } else {
-        say(stream, &format!("{}\n", message(number))).expect("it is taken");
+        say(stream, &format!("{}\n", message(number)), true).expect("it is taken");
     }
 }
 

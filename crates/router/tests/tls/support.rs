@@ -36,10 +36,13 @@ pub fn over(socket: TcpStream, trust: &Trust, host: &str) -> Result<Safe, String
     Ok(StreamOwned::new(tls, socket))
 }
 
-/// Sends text over it, says that this was all, and gives what is answered.
-pub fn say(mut stream: Safe, text: &str) -> std::io::Result<String> {
+/// Sends text over it and gives what is answered, up to the connection's end. `last`: says that this was all, which lines
+/// need to have an end, and which ends an HTTP request whether it was answered or not.
+pub fn say(mut stream: Safe, text: &str, last: bool) -> std::io::Result<String> {
     stream.write_all(text.as_bytes())?;
-    stream.conn.send_close_notify();
+    if last {
+        stream.conn.send_close_notify();
+    }
     stream.flush()?;
     let mut answer = Vec::new();
     // A server may hang up without a word of TLS for it.
