@@ -86,7 +86,7 @@ struct Reaper {
 impl Reaper {
     fn kill(&mut self, edge: &mut Life, central: &mut Life) {
         self.turn += 1;
-        let (name, victim) = if self.turn % 2 == 0 { ("edge", edge) } else { ("central", central) };
+        let (name, victim) = if self.turn.is_multiple_of(2) { ("edge", edge) } else { ("central", central) };
         let point = self.points.get(self.turn / 2 % (self.points.len() + 1)).copied();
         std::thread::sleep(Duration::from_millis(50 + self.random.u64(..400)));
         victim.kill();
