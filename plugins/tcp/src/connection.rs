@@ -8,6 +8,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+/// So long the other end may take to read the last of it, at the most.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How a connection is made.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
@@ -158,13 +161,26 @@ impl Connection {
     }
 
     /// Ends in good order: everything written before still arrives, then the end of the stream.
-    pub fn close(mut self) {
+    pub fn close(mut self, within: Duration) {
         self.is_gone();
         #[cfg(feature = "tls")]
         if let Some(safe) = &mut self.safe {
             safe.close(&self.stream);
         }
-        let _ = self.stream.shutdown(Shutdown::Write);
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        // What arrives at a socket that is closed already, such as acknowledgements nobody asked for, is answered with a
+        // reset, and that takes away what the other end has not read yet. So the other end is given time to finish.
+        let until = Instant::now() + within.min(FAREWELL);
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            match self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut [0; 4096])) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// Where it leads.

@@ -91,7 +91,7 @@ impl Sender for TcpSender {
             // than the time-out would begin anew for ever. The torn one is, and so is everything after a break.
             let done = whole_lines(batch, stopped.on_its_way);
             if stopped.on_its_way > 0 {
-                connection.close();
+                connection.close(self.terms.write_timeout);
             }
             return Err(SendError::retry_after_first(done, stopped.why));
         }
@@ -99,9 +99,9 @@ impl Sender for TcpSender {
         Ok(())
     }
 
-    fn close(&mut self, _within: Duration) -> Result<(), SendError> {
+    fn close(&mut self, within: Duration) -> Result<(), SendError> {
         if let Some(connection) = self.connection.take() {
-            connection.close();
+            connection.close(within);
         }
         Ok(())
     }

@@ -80,6 +80,27 @@ fn what_the_sender_sends_arrives_as_it_was() {
     assert_eq!(recorder.seen().received(), 20_000);
 }
 
+/// Closing over acknowledgements that still come would reset the connection, and lose what the input has not read.
+#[test]
+fn acknowledgements_that_nobody_reads_cost_no_message() {
+    let recorder = Recorder::new();
+    let running = Running::start(&recorder, "ack = true");
+    let entry = SenderEntry::find("tcp").expect("there");
+    let address = format!("address = '{}'", running.address);
+    const ROUNDS: usize = 20;
+    for round in 0..ROUNDS as u64 {
+        let open = (entry.read)(&settings(&address)).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut sender = open().expect("opens");
+        for batch in 0..4 {
+            sender.send(&sample::lines(round * 4000 + batch * 1000, 1000)).expect("sent");
+        }
+        sender.close(Duration::from_secs(5)).expect("closed");
+    }
+    eventually(PATIENCE, || recorder.accepted() == ROUNDS * 4000);
+    assert_eq!(recorder.accepted(), ROUNDS * 4000);
+    running.stop();
+}
+
 #[test]
 fn json_without_newlines_and_over_several_lines_is_taken_too() {
     let recorder = Recorder::new();
