@@ -101,7 +101,7 @@ impl Nats {
     /// subject is answered when the message is stored. None if nobody answers.
     pub fn ask(&self, subject: &str, payload: &[u8]) -> Option<String> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let mut server = BufReader::new(stream);
         let mut said = format!(
             "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true}}\r\nSUB _INBOX.ask 1\r\n\
