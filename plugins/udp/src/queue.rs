@@ -75,8 +75,8 @@ fn enlarge(socket: &UdpSocket, bytes: usize) -> io::Result<usize> {
     let asked = bytes.min(i32::MAX as usize / 2);
     // The kernel doubles what is asked for, to have room for its own records.
     let granted = || socket2::SockRef::from(socket).recv_buffer_size().map(|size| size / 2);
-    // A service manager may have given more than we may ask for.
-    if granted()? < asked && setsockopt(socket, sockopt::RcvBufForce, &asked).is_err() {
+    // A service manager may have given what we may not ask for.
+    if granted()? != asked && setsockopt(socket, sockopt::RcvBufForce, &asked).is_err() {
         setsockopt(socket, sockopt::RcvBuf, &asked)?;
     }
     granted()
