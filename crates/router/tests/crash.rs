@@ -6,7 +6,7 @@
 
 mod stage;
 
-use stage::{Directory, message, number};
+use stage::{Directory, message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
@@ -94,12 +94,28 @@ fn kill(child: &Child, signal: &str) {
     let _ = Command::new("kill").args([signal, "--", &format!("-{}", child.id())]).status();
 }
 
-/// Numbers in the output, rotated files included.
-fn output(directory: &Path) -> Vec<u64> {
+/// Numbers in the output, rotated files included, and how many lines are a message's beginning only: what was being
+/// written when the router was killed.
+fn output(directory: &Path) -> (Vec<u64>, u64) {
     let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let ours =
         files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("out.jsonl")));
-    ours.flat_map(|path| std::fs::read_to_string(path).unwrap().lines().map(number).collect::<Vec<_>>()).collect()
+    let (mut numbers, mut torn) = (Vec::new(), 0);
+    for path in ours {
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            match whole(line) {
+                Some(number) => numbers.push(number),
+                None => torn += 1,
+            }
+        }
+    }
+    (numbers, torn)
+}
+
+fn whole(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("\"n\":")?;
+    let number = rest.split_once('}')?.0.parse().ok()?;
+    (line == message(number)).then_some(number)
 }
 
 #[test]
@@ -176,10 +192,10 @@ fn what_was_acknowledged_survives_every_death() {
 
     let log = std::fs::read_to_string(directory.0.join("log.txt")).unwrap();
     let (acknowledged, sent) = (oracle.acknowledged.lock().unwrap(), oracle.sent.load(SeqCst));
-    let arrived = output(&directory.0);
+    let (arrived, torn) = output(&directory.0);
     let there: BTreeSet<u64> = arrived.iter().copied().collect();
     println!(
-        "{cycles} cycles, deaths {died:?}; {sent} sent, {} acknowledged, {} arrived, {} of them more than once",
+        "{cycles} cycles, deaths {died:?}; {sent} sent, {} acknowledged, {} arrived, {} of them more than once; {torn} torn",
         acknowledged.len(),
         there.len(),
         arrived.len() - there.len()
@@ -187,6 +203,7 @@ fn what_was_acknowledged_survives_every_death() {
     let lost: Vec<&u64> = acknowledged.difference(&there).take(10).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}\n{log}");
     assert!(there.iter().all(|number| *number < sent), "nothing is invented");
+    assert!(torn <= cycles, "a death tears one message at the most: {torn}");
     assert!(log.trim_end().ends_with("unaccounted for: 0"), "{log}");
     assert!(!log.contains("panicked"), "{log}");
     assert!(acknowledged.len() > 1000, "too little happened");
