@@ -363,8 +363,9 @@ impl Driver {
                 batch.drop_first(done);
                 let now = if done > 0 { self.lane.bounds.retry_min } else { *pause };
                 *pause = (now * 2).min(longest);
-                // What a peer asks for is honoured up to an hour; more than that is a mistake or an attack.
-                return (!batch.is_empty()).then(|| after.map_or_else(|| jitter(now), |after| after.min(HOUR)));
+                // What a peer asks for is honoured, but neither "at once" nor, for that is a mistake or an attack, "never".
+                let asked = after.map(|after| after.max(self.lane.bounds.retry_min).min(HOUR));
+                return (!batch.is_empty()).then(|| asked.unwrap_or_else(|| jitter(now)));
             }
             Err(SendError::Pause { .. }) => return Some(jitter(longest)),
         }

@@ -55,6 +55,30 @@ fn shutdown_keeps_its_deadline_when_the_peer_is_dead_and_spills() {
     std::fs::remove_dir_all(folder).expect("removed");
 }
 
+/// Its peer is busy so often, and each time asks to be asked again at once.
+struct Hasty(u32);
+
+impl Sender for Hasty {
+    fn send(&mut self, _: &Lines) -> Result<(), SendError> {
+        if self.0 == 0 {
+            return Ok(());
+        }
+        self.0 -= 1;
+        Err(SendError::Retry { why: "busy".into(), after: Some(Duration::ZERO), done: 0 })
+    }
+}
+
+#[test]
+fn a_peer_that_says_at_once_is_not_asked_at_once() {
+    let setup = Setup::new("hasty").retry(ms(10), ms(10)).sender(Hasty(40));
+    let client = Client::open(setup).expect("opens");
+    let began = Instant::now();
+    metlog::info!(client: client, "one");
+    let stats = settle(&client);
+    assert!(began.elapsed() >= 40 * ms(10), "{:?}: not `retry_min` each time", began.elapsed());
+    assert_eq!((stats.senders[0].sent, stats.senders[0].retries), (1, 40));
+}
+
 #[test]
 fn a_hanging_sender_holds_up_nobody_at_exit() {
     let (client, kept) = client(Setup::new("hang"));

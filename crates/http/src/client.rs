@@ -43,6 +43,18 @@ pub struct Post {
     pub compress: Compress,
 }
 
+impl Post {
+    /// Lines, each with its end.
+    pub fn lines(content_type: &'static str, lines: &[impl AsRef<[u8]>], compress: Compress) -> Self {
+        let mut body = Vec::with_capacity(lines.iter().map(|line| line.as_ref().len() + 1).sum());
+        for line in lines {
+            body.extend_from_slice(line.as_ref());
+            body.push(b'\n');
+        }
+        Post { content_type, body, compress }
+    }
+}
+
 /// A connection to one address, opened when first needed and again when it broke.
 ///
 /// One request at a time: a sender has one thread and an endpoint's worker one task, and each owns a client.
@@ -107,11 +119,18 @@ impl Client {
     pub async fn post_with(&mut self, post: Post, more: &[(&'static str, String)]) -> Result<Reply, Trouble> {
         let deadline = Instant::now() + self.timeout;
         self.heard = None;
+        let Post { content_type, body, compress } = post;
+        let body = Bytes::from(body);
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        for (name, value) in more {
+            let value = HeaderValue::try_from(value).map_err(|error| Trouble::pause(format!("`{name}`: {error}")))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
         loop {
-            match self.post_encoded(&post, more, deadline).await {
+            match self.post_encoded(&body, &compress, headers.clone(), deadline).await {
                 // RFC 9110, 15.5.16: 415 also means "not in this encoding". `auto` steps down and stays there.
-                Err(Trouble::Pause { status: Some(415), .. })
-                    if self.encoder.step_down(&post.compress, post.body.len()) => {}
+                Err(Trouble::Pause { status: Some(415), .. }) if self.encoder.step_down(&compress, body.len()) => {}
                 result => return result,
             }
         }
@@ -119,23 +138,18 @@ impl Client {
 
     async fn post_encoded(
         &mut self,
-        post: &Post,
-        more: &[(&'static str, String)],
+        plain: &Bytes,
+        compress: &Compress,
+        mut headers: HeaderMap,
         deadline: Instant,
     ) -> Result<Reply, Trouble> {
-        let (body, coding) = self.encoder.encode(&post.body, &post.compress).map_err(Trouble::retry)?;
-        let body = body.map_or_else(|| Bytes::copy_from_slice(&post.body), Bytes::from);
-        let mut headers = self.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(post.content_type));
+        let (body, coding) = self.encoder.encode(plain, compress).map_err(Trouble::retry)?;
+        let body = body.map_or_else(|| plain.clone(), Bytes::from);
         if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         if let Some(value) = self.authorization.header()? {
             headers.insert(AUTHORIZATION, value);
-        }
-        for (name, value) in more {
-            let value = HeaderValue::try_from(value).map_err(|error| Trouble::pause(format!("`{name}`: {error}")))?;
-            headers.insert(HeaderName::from_static(name), value);
         }
 
         let (mut link, response) = match self.exchange(&headers, &body, deadline).await {
@@ -162,7 +176,7 @@ impl Client {
             headers: &head.headers,
             retry_after: head.headers.get(RETRY_AFTER).and_then(trouble::retry_after),
             excerpt,
-            sent: post.body.len(),
+            sent: plain.len(),
             coding,
         }))
     }

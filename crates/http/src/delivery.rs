@@ -4,17 +4,19 @@
 //! would block everything behind it for ever, giving the batch up would lose the good ones; so it is cut in halves
 //! until the refused messages stand alone. Every client that was studied does one of the two wrong things.
 
-use crate::client::{Reply, Trouble};
+use crate::client::{Address, Key, Options, Reply, Trouble};
 use metlog_message::{Lines, Value, wire};
 use metlog_pipeline::SendError;
+use metlog_settings::Secret;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// So many refused requests are cut in one hand-over. One bad message among 4096 takes twelve; a batch full of them
 /// continues with the next attempt, so that a peer which suddenly refuses everything is not asked in a tight loop.
 const CUTS: usize = 128;
 
-/// Reasons named in one error text.
-const REASONS: usize = 3;
+/// A router's answer names every message that it rejects, so more of it is kept than usual.
+const REPLY_LIMIT: usize = 1024 * 1024;
 
 /// One message that the peer named as refused while it took others of the same request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,20 @@ pub struct Taken {
     pub rejected: Vec<Rejected>,
     /// Something people should know although everything went through.
     pub note: Option<String>,
+}
+
+/// Where a router takes messages, by the settings `url`, `key` and `key_file`, and what a client of it begins with.
+/// Without a path, `/v1/messages` is meant.
+///
+/// # Errors
+/// If one of the settings is wrong.
+pub fn to_router(url: &str, key: Option<Secret>, key_file: Option<PathBuf>) -> Result<(Address, Options), String> {
+    let mut address = Address::parse("url", url)?;
+    if address.path() == "/" {
+        address = address.with_path("/v1/messages");
+    }
+    let key = Key::bearer("key", key, key_file)?;
+    Ok((address, Options { key, reply_limit: REPLY_LIMIT, ..Options::default() }))
 }
 
 /// Sends batches in requests of limited length, and remembers what became of the messages of a batch that has to be
@@ -200,25 +216,10 @@ impl Delivery {
 
 fn verdict(fates: Vec<Fate>, note: Option<String>) -> Result<(), SendError> {
     let count = fates.len();
-    let (mut which, mut reasons) = (Vec::new(), Vec::new());
-    for (at, fate) in fates.into_iter().enumerate() {
-        if let Fate::Refused(why) = fate {
-            which.push(at);
-            if which.len() <= REASONS {
-                reasons.push(if count == 1 { why } else { format!("number {at}: {why}") });
-            }
-        }
-    }
-    if which.is_empty() {
-        // Nothing refused, and still something to say: the lane shows it as its latest error.
-        return note.map_or(Ok(()), |why| Err(SendError::Refuse { why, which }));
-    }
-    let more = match which.len().saturating_sub(REASONS) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    let why = format!("{} of {count} refused; {}{more}", which.len(), reasons.join("; "));
-    Err(SendError::Refuse { why, which })
+    let refused = fates.into_iter().map(|fate| if let Fate::Refused(why) = fate { Some(why) } else { None });
+    SendError::refused(count, refused.enumerate().filter_map(|(at, why)| Some((at, why?))))?;
+    // Nothing refused, and still something to say: the lane shows it as its latest error.
+    note.map_or(Ok(()), |why| Err(SendError::Refuse { why, which: Vec::new() }))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! caller goes where that system keeps free data, and what it cannot know about us goes there too, in one object
 //! named `metlog`.
 
+use metlog_message::message::Origin;
 use metlog_message::wire::{self, Limits};
 use metlog_message::{Fields, Message, Severity, Value};
 
@@ -68,13 +69,38 @@ pub fn envelope(message: &Message) -> Fields {
     envelope
 }
 
-/// Adds a value beside the caller's own data without replacing any of it: a name that is taken gets underscores.
-pub fn add(data: &mut Fields, name: &str, value: impl Into<Value>) {
+/// The message that an [`envelope`] is of, as far as that says, which is taken out of it: without time, payload and fields.
+/// Nothing if it is no such object.
+pub fn opened(envelope: &mut Fields) -> Option<Message> {
+    let text = |value| if let Some(Value::Str(text)) = value { Some(text) } else { None };
+    let mut message = Message::new(text(envelope.remove("type"))?);
+    message.severity = Severity::from_number(envelope.remove("severity")?.as_i64()?)?;
+    message.logger = text(envelope.remove("logger")).unwrap_or_default();
+    message.hostname = text(envelope.remove("hostname"));
+    message.pid = envelope.remove("pid").and_then(|pid| pid.as_i64());
+    let seq = match envelope.remove("seq") {
+        Some(Value::UInt(seq)) => Some(seq),
+        seq => seq.and_then(|seq| u64::try_from(seq.as_i64()?).ok()),
+    };
+    message.origin = text(envelope.remove("client")).zip(seq).map(|(client, seq)| Origin { client, seq });
+    if let Some(Value::Map(extra)) = envelope.remove("envelope") {
+        message.extra = extra;
+    }
+    Some(message)
+}
+
+/// A name that is not taken: underscores in front until it is not.
+pub fn free(data: &Fields, name: &str) -> String {
     let mut name = name.to_owned();
     while data.contains(&name) {
         name.insert(0, '_');
     }
-    data.push(name, value.into());
+    name
+}
+
+/// Adds a value beside the caller's own data without replacing any of it.
+pub fn add(data: &mut Fields, name: &str, value: impl Into<Value>) {
+    data.push(free(data, name), value.into());
 }
 
 /// Takes out a text that is not blank. Anything else under that name stays where it is.

@@ -25,6 +25,10 @@ pub const MISTAKEN: u16 = 412;
 /// The status of an answer to messages that have been here before.
 pub const LOOPING: u16 = 409;
 
+/// Messages in one request of ours at the most, and rejected ones that an answer names: so none of them is taken for
+/// delivered.
+pub const PER_REQUEST: usize = 4096;
+
 /// The longest header of these: what usual proxies let through is 8 KiB for one.
 pub const LONGEST: usize = 4096;
 

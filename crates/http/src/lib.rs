@@ -22,7 +22,7 @@ pub mod server;
 #[cfg(feature = "client")]
 pub use client::{Address, Blocking, Client, Codec, Compress, Connection, Key, Options, Post, Reply, Trouble};
 #[cfg(feature = "client")]
-pub use delivery::{Delivery, Rejected, Taken};
+pub use delivery::{Delivery, Rejected, Taken, to_router};
 #[cfg(feature = "server")]
 pub use server::{Content, Counters, Dialect, DialectEntry, Door, Hosts, Refused, Server, ServerLimits};
 

@@ -23,7 +23,6 @@ mod page;
 mod pieces;
 mod pulse;
 mod refused;
-mod seats;
 mod snappy;
 
 pub use body::{Content, limited_body};
@@ -48,10 +47,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use keys::Caller;
-use metlog_pipeline::{Inlet, Stop};
+use metlog_listen::{Seat, Seats};
+use metlog_pipeline::{Away, Inlet, Stop};
 use metlog_tls::{Acceptor, Identity};
 use pulse::{Answer, Overdue, Pulse, Timely, Watched};
-use seats::{Seat, Seats};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -177,19 +176,28 @@ impl Server {
         let Server { listener, local: _, hosts, bounds, gate, tls } = self;
         let listener = TcpListener::from_std(listener)?;
         let house = Arc::new(House { routes, hosts, gate, bounds: bounds.clone(), stop, tls });
-        let seats = Seats::new(&bounds.limits);
+        let limits = &bounds.limits;
+        let seats = Seats::new(limits.connections as usize, limits.connections_per_address as usize);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = house.stop.stopped() => break,
                 Some(ended) = connections.join_next() => note(ended, &bounds),
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, from)) => match seats.take(from.ip(), &bounds.counters) {
-                        Some(seat) => drop(connections.spawn(house.clone().receive(socket, from.ip(), seat))),
-                        // To somebody who waits for a handshake no word means anything.
-                        None if house.tls.is_some() => {}
-                        // Never blocks: an empty buffer takes this much, and if it does not, closing says enough.
-                        None => drop(socket.try_write(CROWDED)),
+                    Ok((socket, from)) => match seats.take(from.ip()) {
+                        Ok(seat) => {
+                            let guest = Guest::new(seat, from.ip(), &bounds.counters);
+                            connections.spawn(house.clone().receive(socket, guest));
+                        }
+                        Err(why) => {
+                            let Counters { refused_address, refused_cap, .. } = &*bounds.counters;
+                            count(if why == Away::Address { refused_address } else { refused_cap });
+                            // To somebody who waits for a handshake no word means anything.
+                            if house.tls.is_none() {
+                                // Never blocks: an empty buffer takes this much, and if it does not, closing says enough.
+                                let _ = socket.try_write(CROWDED);
+                            }
+                        }
                     },
                     Err(_) => {
                         count(&bounds.counters.accept_errors);
@@ -218,6 +226,30 @@ fn note(ended: Result<(), JoinError>, bounds: &Bounds) {
     }
 }
 
+/// Somebody who is connected, and counted.
+struct Guest {
+    from: IpAddr,
+    counters: Arc<Counters>,
+    /// There until the end.
+    seat: Option<Seat>,
+}
+
+impl Guest {
+    fn new(seat: Seat, from: IpAddr, counters: &Arc<Counters>) -> Self {
+        count(&counters.connections);
+        count(&counters.open);
+        Guest { from, counters: counters.clone(), seat: Some(seat) }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // Who sees the number fall finds a free seat.
+        self.seat = None;
+        self.counters.open.fetch_sub(1, Relaxed);
+    }
+}
+
 /// What all connections share.
 struct House {
     routes: Router,
@@ -230,17 +262,16 @@ struct House {
 
 impl House {
     /// One connection from its begin to its end.
-    async fn receive(self: Arc<Self>, socket: TcpStream, from: IpAddr, seat: Seat) {
-        let _seat = seat;
+    async fn receive(self: Arc<Self>, socket: TcpStream, guest: Guest) {
         // An answer is one write; nothing comes that it could wait for.
         let _ = socket.set_nodelay(true);
-        let Some(tls) = &self.tls else { return self.converse(socket, from).await };
+        let Some(tls) = &self.tls else { return self.converse(socket, guest.from).await };
         let safe = tokio::select! {
             safe = tls.accept(socket) => safe,
             () = self.stop.stopped() => return,
         };
         match safe {
-            Ok(stream) => self.converse(stream, from).await,
+            Ok(stream) => self.converse(stream, guest.from).await,
             Err(metlog_tls::Unsafe { why, socket }) => {
                 self.bounds.counters.turn_away(why);
                 if let Some(socket) = socket {

@@ -3,6 +3,12 @@
 //! A service manager that opens the sockets itself (`Sockets=` of systemd) keeps them open while the router is started
 //! again: whoever connects waits in the kernel's queue and is not refused, datagrams wait in its buffer. Nothing has to
 //! be configured twice: a socket is recognised by its address, which is the one the configuration says.
+//!
+//! Whoever accepts connections counts them by [`Seats`].
+
+mod seats;
+
+pub use seats::{Seat, Seats};
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};

@@ -5,7 +5,7 @@
 //! where a value of the head itself holds an escape.
 
 use crate::swar::until_special;
-use crate::wire::{Limits, in_range, unescaped};
+use crate::wire::{self, Limits, in_range, unescaped};
 use crate::{Severity, Timestamp};
 use std::borrow::Cow;
 
@@ -42,6 +42,17 @@ pub fn scan<'a>(text: &'a [u8], limits: &Limits) -> Result<Head<'a>, NotStrict> 
         return Err(NotStrict);
     }
     Scanner::over(text, limits)?.message().ok_or(NotStrict)
+}
+
+/// The head of a message that has been let in; one that is not strictly right is written anew for it, into `strict`.
+/// Nothing if it is no message after all.
+pub fn of<'a>(text: &'a [u8], strict: &'a mut Vec<u8>) -> Option<Head<'a>> {
+    if let Ok(head) = scan(text, &Limits::NONE) {
+        return Some(head);
+    }
+    strict.clear();
+    wire::write(strict, &wire::read(text, &Limits::NONE).ok()?.message);
+    scan(strict, &Limits::NONE).ok()
 }
 
 /// The members of a strictly valid object, in order: each name and each value as they stand, a name with its quotes. Of

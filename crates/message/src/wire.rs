@@ -8,7 +8,7 @@ mod write;
 
 pub(crate) use json::{in_range, unescaped};
 pub use read::{Read, read, read_value, read_value_within};
-pub use split::{Piece, Splitter};
+pub use split::{Piece, Splitter, packet};
 use std::fmt;
 pub use stream::{Cut, Stream};
 pub use write::{

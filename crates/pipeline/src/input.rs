@@ -308,7 +308,7 @@ pub struct Rejected {
 pub struct Full {
     /// What happened, for people.
     pub why: String,
-    /// When to try again.
+    /// When to try again: soon, and not at once.
     pub retry_after: Duration,
 }
 

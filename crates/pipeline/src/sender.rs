@@ -95,6 +95,29 @@ impl SendError {
         SendError::Retry { why: why.to_string(), after: None, done }
     }
 
+    /// The verdict on a batch of so many of which these were refused, by position and in order; none is none. The text
+    /// names the first three reasons.
+    ///
+    /// # Errors
+    /// [`SendError::Refuse`], if there is one.
+    pub fn refused(count: usize, refused: impl IntoIterator<Item = (usize, String)>) -> Result<(), Self> {
+        let (mut which, mut reasons) = (Vec::new(), String::new());
+        for (at, why) in refused {
+            which.push(at);
+            match which.len() {
+                1..=3 if count == 1 => reasons = format!("; {why}"),
+                1..=3 => reasons.push_str(&format!("; number {at}: {why}")),
+                _ => {}
+            }
+        }
+        if which.is_empty() {
+            return Ok(());
+        }
+        let more = which.len().saturating_sub(3);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(SendError::Refuse { why: format!("{} of {count} refused{reasons}{more}", which.len()), which })
+    }
+
     /// The words for people.
     pub fn why(&self) -> &str {
         match self {

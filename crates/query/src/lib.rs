@@ -18,12 +18,13 @@
 //! - [`path`]: where a value stands
 //! - [`narrow`]: what an index can do for an expression
 //! - [`facts`]: what a store writes beside a message so that it can be found
-//! - [`store`]: the contract
+//! - [`store`]: the contract; [`asker`]: for whom a store is asked, and until when
 //! - [`page`]: found messages, page by page
 //! - [`tally`]: counts over time, facets, timers and counters; [`times`]: their percentiles
 //! - [`change`]: archives, restores and deletes what is meant
 //! - `memory` and `suite`, features: a store for tests, and the contract all stores pass
 
+pub mod asker;
 pub mod change;
 pub mod expr;
 pub mod facts;
@@ -43,6 +44,7 @@ pub mod times;
 pub mod view;
 pub mod words;
 
+pub use asker::{Asker, Deadline, Lent};
 pub use expr::Expr;
 pub use facts::Facts;
 pub use page::{Page, find, visit};

@@ -109,7 +109,7 @@ pub fn visit(
         return Ok(visit);
     }
     let (mut late, mut bytes) = (false, 0);
-    let end = store.scan(&Scan { narrow, order, after, deadline }, &mut |row| {
+    let end = store.scan(&Scan { narrow, order, after, deadline: deadline.into() }, &mut |row| {
         // A store looks at the clock too, but perhaps not while it has rows at hand.
         if bytes > BYTES_PER_LOOK {
             bytes = 0;

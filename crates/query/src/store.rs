@@ -1,5 +1,6 @@
 //! Contract: whoever keeps messages and finds them again.
 
+use crate::asker::{Asker, Deadline, Lent};
 use metlog_message::Timestamp;
 use metlog_pipeline::inventory;
 use metlog_pipeline::registry::{Configured, Opener, Reader, blame};
@@ -8,7 +9,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Keeps messages. Every call may block; whoever serves many people calls it off the event loop.
 ///
@@ -56,7 +56,7 @@ pub trait Store: Send + Sync {
 }
 
 /// What to look through.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Scan {
     /// Which messages at least.
     pub narrow: Narrow,
@@ -64,8 +64,8 @@ pub struct Scan {
     pub order: Order,
     /// Only those behind this one, in that order.
     pub after: Option<Cursor>,
-    /// Give up then.
-    pub deadline: Instant,
+    /// Give up then; to be looked at between rows that are not given, too.
+    pub deadline: Deadline,
 }
 
 /// Bounds that every index can work with: what is found lies inside all of them. Empty lists bound nothing.
@@ -234,8 +234,7 @@ pub type Settled = Pin<Box<dyn Future<Output = bool> + Send>>;
 /// The store that questions go to, for the handlers of HTTP routes: an axum extension, absent if nothing is kept.
 #[derive(Clone)]
 pub struct Shelf {
-    /// The store.
-    pub store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     settled: Arc<dyn Fn() -> Settled + Send + Sync>,
 }
 
@@ -243,6 +242,11 @@ impl Shelf {
     /// This store, and how to wait for it.
     pub fn new(store: Arc<dyn Store>, settled: impl Fn() -> Settled + Send + Sync + 'static) -> Self {
         Shelf { store, settled: Arc::new(settled) }
+    }
+
+    /// The store, for somebody who asks; what is asked ends when that is dropped.
+    pub fn lend(&self) -> (Asker, Lent) {
+        Lent::new(self.store.clone())
     }
 
     /// Waits until everything acknowledged before the call is in the store: a second at most, then false. Whoever

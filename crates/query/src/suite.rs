@@ -27,6 +27,7 @@
 //! Everything it writes is younger than three days and expires after years, so a store may have its retention on. It
 //! panics at the first clause that is not kept, and says which.
 
+use crate::asker::Asker;
 use crate::change::{Changed, change_all};
 use crate::expr::{Expr, Op, Test};
 use crate::facts::Facts;
@@ -314,7 +315,7 @@ fn an_empty_store_answers(store: &dyn TestStore) {
 fn every_row_is_as_it_was_written(store: &dyn TestStore, kept: &Kept) {
     for order in [Order::NewestFirst, Order::OldestFirst] {
         let mut seen = Vec::new();
-        let scan = Scan { narrow: Narrow::everything(), order, after: None, deadline: soon() };
+        let scan = Scan { narrow: Narrow::everything(), order, after: None, deadline: soon().into() };
         let end = store.scan(&scan, &mut |row| {
             let (facts, raw, archived) = kept.0.get(&row.position).expect("a row that was never written");
             assert_eq!(row.raw, raw, "bytes change at position {}", row.position);
@@ -378,7 +379,7 @@ fn no_bound_loses_a_message(store: &dyn TestStore, kept: &Kept) {
         for order in [Order::NewestFirst, Order::OldestFirst] {
             let expected = kept.those(order, |row, facts| narrow.contains(row.position, facts, row.archived.is_some()));
             let mut given = Vec::new();
-            let scan = Scan { narrow: narrow.clone(), order, after: None, deadline: soon() };
+            let scan = Scan { narrow: narrow.clone(), order, after: None, deadline: soon().into() };
             let end = store.scan(&scan, &mut |row| {
                 given.push(row.cursor());
                 ControlFlow::Continue(())
@@ -427,11 +428,23 @@ fn time_that_is_up_is_kept_to(store: &dyn TestStore) {
     let page = find(store, &Expr::EVERYTHING, Order::NewestFirst, None, 1000, began).expect("a store is read");
     assert!(page.partial, "a page whose time was up says so");
     assert!(began.elapsed() < Duration::from_secs(5), "a deadline that has passed is kept to");
+    let mut given = 0;
+    let asker = Asker::default();
+    let deadline = asker.until(soon());
+    drop(asker);
+    let end = store.scan(
+        &Scan { narrow: Narrow::everything(), order: Order::NewestFirst, after: None, deadline },
+        &mut |_| {
+            given += 1;
+            ControlFlow::Continue(())
+        },
+    );
+    assert_eq!((end, given), (Ok(End::Late), 0), "nothing is given to somebody who has left");
 }
 
 fn whoever_has_enough_stops(store: &dyn TestStore, kept: &Kept) {
     let mut taken = 0;
-    let scan = Scan { narrow: Narrow::everything(), order: Order::OldestFirst, after: None, deadline: soon() };
+    let scan = Scan { narrow: Narrow::everything(), order: Order::OldestFirst, after: None, deadline: soon().into() };
     let end = store.scan(&scan, &mut |_| {
         taken += 1;
         if taken == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -63,6 +63,9 @@ pub struct Totals {
 /// More of a message than this is cut off, with a mark: what is over all limits must not fill the disk either.
 const KEPT: usize = 64 * 1024;
 
+/// Longer reasons are cut off: what a peer says of a whole batch stands in each letter of it.
+const WHY: usize = 1024;
+
 impl DeadLetters {
     /// In this directory, at most so many bytes. Nothing is opened before the first letter.
     pub fn new(directory: PathBuf, max_bytes: u64) -> Self {
@@ -197,7 +200,7 @@ fn write(out: &mut Vec<u8>, letter: &Letter<'_>) {
     out.extend_from_slice(b",\"reason\":");
     wire::write_str(out, letter.reason);
     out.extend_from_slice(b",\"why\":");
-    wire::write_str(out, letter.why);
+    wire::write_str(out, letter.why.get(..letter.why.floor_char_boundary(WHY)).unwrap_or_default());
     if let Some(id) = letter.id {
         out.extend_from_slice(b",\"id\":");
         wire::write_u64(out, id);
@@ -247,6 +250,16 @@ mod tests {
         assert_eq!(field(1, "message").and_then(|message| message.as_map()?.get("a").cloned()), Some(1.into()));
         assert_eq!(dead.totals(), Totals { written: 2, files_removed: 0, failed: 0 });
         let _ = std::fs::remove_dir_all(directory);
+    }
+
+    #[test]
+    fn what_a_peer_says_at_length_is_cut_off() {
+        let mut line = Vec::new();
+        let why = format!("{}{}", "x".repeat(WHY - 1), "\u{e9}".repeat(100_000));
+        write(&mut line, &Letter { why: &why, ..letter(b"") });
+        let read = wire::read_value(&line).expect("JSON");
+        let kept = read.as_map().and_then(|map| map.get("why")).cloned();
+        assert_eq!(kept, Some("x".repeat(WHY - 1).as_str().into()));
     }
 
     #[test]

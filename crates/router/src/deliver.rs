@@ -19,6 +19,7 @@ use crate::intake::Floor;
 use metlog_message::{Lines, Timestamp};
 use metlog_pipeline::{Endpoint, Pacing, Picked, Promise, SendError};
 use metlog_spool::Waker;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -254,6 +255,9 @@ struct Worker {
 /// At least so often an endpoint gets its tick, a settled position its commit, and an order its answer.
 const TICK: Duration = Duration::from_millis(500);
 
+/// A longer pause that a peer asks for is a mistake or an attack.
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Worker {
     fn run(mut self) {
         let shared = self.shared.clone();
@@ -429,8 +433,9 @@ impl Worker {
                     return End::Settled;
                 }
                 Err(SendError::Refuse { why, which }) => {
-                    let which: Vec<usize> = which.into_iter().filter(|position| *position < left).collect();
-                    if !self.bury(lines, ids, &which, "refused", &why) {
+                    // An endpoint's slip must not cost more than one letter, and no thread.
+                    let which: BTreeSet<usize> = which.into_iter().filter(|position| *position < left).collect();
+                    if !self.bury(lines, ids, which.iter().copied(), "refused", &why) {
                         return End::Stopped(at);
                     }
                     verdicts.dead += which.len() as u64;
@@ -442,12 +447,14 @@ impl Worker {
                     let done = done.min(left);
                     verdicts.delivered += done as u64;
                     at += done;
-                    let mut shorter = rest.take().unwrap_or_else(|| chunk.lines().clone());
-                    shorter.drop_first(done);
-                    rest = Some(shorter);
+                    if done > 0 {
+                        rest.get_or_insert_with(|| chunk.lines().clone()).drop_first(done);
+                    }
                     let jitter = pause.mul_f64(0.5 + fastrand::f64() * 0.5);
                     pause = if done > 0 { first_pause } else { (pause * 2).min(longest) };
-                    (why, after.unwrap_or(jitter).min(Duration::from_secs(3600)), Doing::Retrying)
+                    // What a peer asks for is honoured, but neither "at once" nor "never".
+                    let asked = after.map(|after| after.max(first_pause).min(HOUR));
+                    (why, asked.unwrap_or(jitter), Doing::Retrying)
                 }
                 Err(SendError::Pause { why }) => (why, longest, Doing::Paused),
             };
@@ -461,8 +468,7 @@ impl Worker {
             {
                 let lines = rest.as_ref().unwrap_or(chunk.lines());
                 let ids = chunk.ids().get(at..).unwrap_or_default();
-                let all: Vec<usize> = (0..left).collect();
-                if !self.bury(lines, ids, &all, "gave_up", &why) {
+                if !self.bury(lines, ids, 0..left, "gave_up", &why) {
                     return End::Stopped(at);
                 }
                 verdicts.dead += left as u64;
@@ -485,13 +491,20 @@ impl Worker {
     }
 
     /// To the dead letters, on disk before the cursor may pass. False: the router stops before that could be done.
-    fn bury(&mut self, lines: &Lines, ids: &[u64], which: &[usize], reason: &str, why: &str) -> bool {
+    fn bury(
+        &mut self,
+        lines: &Lines,
+        ids: &[u64],
+        which: impl Iterator<Item = usize> + Clone,
+        reason: &str,
+        why: &str,
+    ) -> bool {
         let shared = self.shared.clone();
         let from = format!("endpoint {}", shared.account.name);
         let mut pause = shared.habits.retry.0;
         loop {
-            let letters = which.iter().filter_map(|at| {
-                Some(Letter { from: &from, reason, why, id: Some(*ids.get(*at)?), message: lines.get(*at)? })
+            let letters = which.clone().filter_map(|at| {
+                Some(Letter { from: &from, reason, why, id: Some(*ids.get(at)?), message: lines.get(at)? })
             });
             let Err(error) = shared.floor.dead.keep(letters).and_then(|()| shared.floor.dead.sync()) else {
                 return true;

@@ -1,11 +1,14 @@
 //! The router put together: opened as a whole, reloaded as a whole, stopped in the order in which messages flow.
 
+mod account;
+mod inputs;
+mod janitor;
 mod reload;
 
 pub use reload::Changes;
 
-use crate::accounting::{Account, EndpointAccount, EndpointLine, InputAccount, InputLine, Opened};
-use crate::config::{self, EndpointPlan, FilterPlan, FleetPlan, HttpInput, InputPlan, Plan};
+use crate::accounting::{EndpointAccount, InputAccount};
+use crate::config::{self, EndpointPlan, FilterPlan, FleetPlan, Plan};
 use crate::deadletters::DeadLetters;
 use crate::deliver::{Clock, Delivery, Period, Progress};
 use crate::edits::Hand;
@@ -19,11 +22,11 @@ use crate::kept::Kept;
 use crate::routes::Routes;
 use crate::topology::Topology;
 use crate::trend::Trend;
-use metlog_http::server::{Fragments, Gate, Server};
+use inputs::{RunningInput, open_input};
+use metlog_http::server::Gate;
 use metlog_message::Timestamp;
-use metlog_pipeline::input::Renew;
-use metlog_pipeline::{Endpoint, Inlet, Input, Stop};
-use metlog_spool::{Disk, Recovery, SlotStatus, Spool};
+use metlog_pipeline::{Endpoint, Inlet};
+use metlog_spool::{Disk, Recovery, Spool};
 use metlog_tls::Acceptor;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -102,24 +105,6 @@ impl Parts {
         self.free_floor = plan.spool.free_floor.bytes();
     }
 }
-
-struct RunningInput {
-    name: String,
-    section: metlog_settings::Node,
-    number: u32,
-    place: String,
-    account: Arc<InputAccount>,
-    stop: watch::Sender<bool>,
-    task: Option<JoinHandle<()>>,
-    again: Again,
-    /// Reads its files again; another one whenever it was opened again.
-    renew: Arc<Mutex<Option<Renew>>>,
-    /// What it is on the router's own port.
-    dialects: Option<HttpInput>,
-}
-
-/// Opens an input once more.
-type Again = Arc<dyn Fn() -> Result<Option<Box<dyn Input>>, String> + Send + Sync>;
 
 struct RunningEndpoint {
     name: String,
@@ -238,23 +223,6 @@ impl Router {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn new_account(&self, name: &str, slot: u32) -> Arc<EndpointAccount> {
-        let before = self.slot(name).map_or((0, 0, 0), |slot| (slot.queued, slot.skipped, slot.lost));
-        let wanted = self.floor.wanted.get(slot as usize).map_or(0, |wanted| wanted.load(Relaxed));
-        let opened = Opened {
-            accepted: self.floor.accepted.load(Relaxed),
-            wanted,
-            backlog: before.0,
-            skipped: before.1,
-            lost: before.2,
-        };
-        Arc::new(EndpointAccount::new(name, slot, opened))
-    }
-
-    fn slot(&self, name: &str) -> Option<SlotStatus> {
-        self.floor.spool.slots().into_iter().find(|slot| slot.name == name)
-    }
-
     fn serve(
         &self,
         plan: &EndpointPlan,
@@ -265,89 +233,6 @@ impl Router {
         let (habits, open) = (plan.habits(&*first), plan.open.clone());
         let delivery = Delivery::start(self.floor.clone(), account, first, open, habits, plan.workers, paused)?;
         Ok(RunningEndpoint { name: plan.name.clone(), section: plan.section.clone(), delivery: Arc::new(delivery) })
-    }
-
-    fn run_input(
-        &self,
-        plan: &InputPlan,
-        opened: Option<Box<dyn Input>>,
-        number: u32,
-        account: Arc<InputAccount>,
-    ) -> RunningInput {
-        let again = Arc::new(plan.reopen(self.ground()));
-        let mut running = self.start_input(plan.name.clone(), plan.section.clone(), opened, again, number, account);
-        running.dialects = plan.on_own_port().cloned();
-        running
-    }
-
-    fn start_input(
-        &self,
-        name: String,
-        section: metlog_settings::Node,
-        opened: Option<Box<dyn Input>>,
-        again: Again,
-        number: u32,
-        account: Arc<InputAccount>,
-    ) -> RunningInput {
-        let (tell, stop) = Stop::new();
-        let place = opened.as_ref().map_or_else(|| "http".to_owned(), |input| input.place());
-        let renew = Arc::new(Mutex::new(opened.as_ref().and_then(|input| input.renew())));
-        let task = opened.map(|input| {
-            let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), account.clone(), number)));
-            self.runtime.spawn(supervise(name.clone(), input, again.clone(), renew.clone(), inlet, stop))
-        });
-        RunningInput { name, section, number, place, account, stop: tell, task, again, renew, dialects: None }
-    }
-
-    /// The router's own port: what it says of itself, and the dialects of inputs without a port of their own.
-    fn serve_own(self: &Arc<Self>, parts: &mut Parts, server: Server) -> Result<(), String> {
-        let mut routes = http::about(self, &server.guard());
-        let mut home = Fragments::new();
-        let at = server.url();
-        parts.tls = server.tls();
-        for input in &mut parts.inputs {
-            let Some(dialects) = &input.dialects else { continue };
-            let inlet = Inlet::new(Box::new(Door::new(self.floor.clone(), input.account.clone(), input.number)));
-            let (spoken, said) = http::dialects(&server, dialects, &inlet)?;
-            routes = routes.merge(spoken);
-            home.extend(said);
-            input.place.clone_from(&at);
-        }
-        routes = self.ground().under_page(&server, routes, home);
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(at, server.counters());
-        let (tell, stop) = Stop::new();
-        let task = self.runtime.spawn(async move {
-            if let Err(error) = server.serve(routes, stop).await {
-                crate::say!("the HTTP port is gone: {error}");
-            }
-        });
-        parts.own = Some((tell, task));
-        Ok(())
-    }
-
-    /// What has to be looked after by the clock.
-    fn start_janitor(self: &Arc<Self>) {
-        let (tell, stop) = Stop::new();
-        let router = Arc::downgrade(self);
-        let task = self.runtime.spawn(async move {
-            let mut worries = Worries::default();
-            while !stop.is_stopped() {
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                    () = stop.stopped() => {}
-                }
-                let Some(router) = router.upgrade() else { return };
-                let looked = tokio::task::spawn_blocking(move || {
-                    worries.look(&router);
-                    worries
-                });
-                match looked.await {
-                    Ok(after) => worries = after,
-                    Err(_) => return,
-                }
-            }
-        });
-        *self.janitor.lock().unwrap_or_else(PoisonError::into_inner) = Some((tell, task));
     }
 
     /// What it listens on: name and place.
@@ -477,79 +362,9 @@ impl Router {
         done
     }
 
-    /// The account of every message, at a moment when nothing is between two counters.
-    pub fn account(&self) -> Account {
-        let mut account = self.account_now();
-        for _ in 0..50 {
-            if account.unaccounted() == 0 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-            account = self.account_now();
-        }
-        account
-    }
-
-    fn account_now(&self) -> Account {
-        let parts = self.parts();
-        let now = Timestamp::now().nanos();
-        let inputs = parts.inputs.iter().map(|input| {
-            let counts = input.account.counts();
-            (input.name.clone(), InputLine { counts, unaccounted: counts.unaccounted() })
-        });
-        let mut inputs: BTreeMap<String, InputLine> = inputs.collect();
-        let again = self.again.counts();
-        if again.received > 0 {
-            inputs.insert(AGAIN.to_owned(), InputLine { counts: again, unaccounted: again.unaccounted() });
-        }
-        let endpoints = parts.endpoints.iter().map(|running| self.endpoint_line(running.delivery.account(), now));
-        Account { inputs, endpoints: endpoints.collect() }
-    }
-
-    fn endpoint_line(&self, account: &EndpointAccount, now: i64) -> EndpointLine {
-        let (counts, slot) = account.counts(|| self.slot(&account.name));
-        let numbers = slot.as_ref().map_or((0, 0, 0), |slot| (slot.queued, slot.skipped, slot.lost));
-        let (queued, skipped, lost) = numbers;
-        let wanted = self.floor.wanted.get(account.slot as usize).map_or(0, |wanted| wanted.load(Relaxed));
-        let wanted = wanted - account.opened.wanted;
-        let accepted = self.floor.accepted.load(Relaxed) - account.opened.accepted;
-        let (skipped, lost) = (skipped - account.opened.skipped, lost - account.opened.lost);
-        let told = counts.sum() + counts.in_flight + skipped + lost + queued;
-        // Between the two counters of a commit more is wanted than accepted; then it does not add up, and is asked again.
-        let filtered = accepted.saturating_sub(wanted);
-        let oldest =
-            slot.and_then(|slot| slot.oldest).map_or(0, |received| now.saturating_sub(received).max(0) / 1_000_000);
-        EndpointLine {
-            name: account.name.clone(),
-            accepted: accepted + account.opened.backlog,
-            filtered,
-            counts,
-            skipped,
-            lost,
-            buffered: queued + counts.in_flight,
-            backlog: account.opened.backlog,
-            failures: account.failures.load(Relaxed),
-            redelivered: account.redelivered.load(Relaxed),
-            oldest_ms: oldest.cast_unsigned(),
-            state: account.state(),
-            unaccounted: (accepted + account.opened.backlog - filtered).wrapping_sub(told).cast_signed(),
-        }
-    }
-
     /// Files and sockets of endpoints are opened anew.
     pub fn reopen(&self) {
         self.parts().endpoints.iter().for_each(|running| running.delivery.reopen());
-    }
-
-    fn end_input(&self, input: &RunningInput) {
-        let _ = input.stop.send(true);
-        let by = Instant::now() + Duration::from_secs(5);
-        while input.task.as_ref().is_some_and(|task| !task.is_finished()) && Instant::now() < by {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        if let Some(task) = &input.task {
-            task.abort();
-        }
     }
 
     /// Stops: first the inputs, then the endpoints with what there is, then the spool. Blocks.
@@ -602,45 +417,6 @@ impl Router {
     }
 }
 
-/// What somebody should hear of once, and not every second.
-#[derive(Default)]
-struct Worries {
-    seconds: u64,
-    unaccounted: u64,
-    /// Tenths of the spool's room that were full when it was last told.
-    full: u64,
-}
-
-impl Worries {
-    fn look(&mut self, router: &Router) {
-        // A failure is counted there, and shows in the status.
-        let _ = router.floor.dead.sync();
-        let refusing = router.floor.refusing.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        router.floor.forwards.look(&router.floor.spool, refusing);
-        let spool = router.floor.spool.status();
-        let slots = router.floor.spool.slots();
-        router.trend.lock().unwrap_or_else(PoisonError::into_inner).look(&spool, &slots, Instant::now());
-        let full = spool.bytes.saturating_mul(10) / spool.max_bytes.max(1);
-        if full >= 7 && full > self.full {
-            crate::say!(
-                "the spool takes {full}0 % of its {} bytes; `metlog-router status` says for whom",
-                spool.max_bytes
-            );
-        }
-        self.full = full;
-        self.seconds += 1;
-        if self.seconds.is_multiple_of(10) {
-            let unaccounted = router.account().unaccounted();
-            if unaccounted != 0 && unaccounted == self.unaccounted {
-                crate::say!(
-                    "{unaccounted} messages are unaccounted for: this is a fault of the router, please report it"
-                );
-            }
-            self.unaccounted = unaccounted;
-        }
-    }
-}
-
 /// Whether two sections say the same, wherever they stand.
 fn same(a: &metlog_settings::Node, b: &metlog_settings::Node) -> bool {
     a.to_json() == b.to_json()
@@ -658,43 +434,8 @@ fn open_endpoint(plan: &EndpointPlan) -> Result<Box<dyn Endpoint>, String> {
     (plan.open)().map_err(|why| format!("endpoint `{}`: {why}", plan.name))
 }
 
-fn open_input(plan: &InputPlan, ground: &Ground) -> Result<Option<Box<dyn Input>>, String> {
-    plan.open(ground).map_err(|why| format!("input `{}`: {why}", plan.name))
-}
-
 fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {
     let slot =
         |endpoint: &EndpointPlan| Ok((endpoint.name.clone(), floor.spool.slot(&endpoint.name, endpoint.required)?));
     plan.endpoints.iter().map(slot).collect()
-}
-
-/// Runs an input, and opens it again when it fails: what an input cannot do now it may be able to do later.
-async fn supervise(
-    name: String,
-    first: Box<dyn Input>,
-    again: Again,
-    renew: Arc<Mutex<Option<Renew>>>,
-    inlet: Inlet,
-    stop: Stop,
-) {
-    let mut input = first;
-    loop {
-        let run = tokio::spawn(input.run(inlet.another(), stop.clone()));
-        let Err(why) = run.await.unwrap_or_else(|error| Err(error.to_string())) else { return };
-        crate::say!("input `{name}`: {why}; it is opened again");
-        input = loop {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                () = stop.stopped() => return,
-            }
-            match again() {
-                Ok(Some(fresh)) => {
-                    *renew.lock().unwrap_or_else(PoisonError::into_inner) = fresh.renew();
-                    break fresh;
-                }
-                Ok(None) => return,
-                Err(why) => crate::say!("input `{name}`: {why}"),
-            }
-        };
-    }
 }

@@ -175,6 +175,37 @@ fn each_verdict_does_what_it_says() {
 }
 
 #[test]
+fn a_peer_that_says_at_once_is_not_asked_at_once() {
+    let directory = Directory::new();
+    let script = Script::named("hasty");
+    let hasty = SendError::Retry { why: "busy".into(), after: Some(Duration::ZERO), done: 0 };
+    script.answers.lock().unwrap().extend(vec![hasty; 40]);
+    let running = Running::start(&directory, &format!("{TCP}{}", endpoint("hasty", "")));
+    let began = Instant::now();
+    running.send("tcp", (0..10).map(message));
+    eventually("all", || script.count() == 10);
+    assert!(began.elapsed() >= 40 * Duration::from_millis(10), "{:?}: not `retry_min` each time", began.elapsed());
+    assert_eq!(running.balanced().endpoints[0].failures, 40);
+}
+
+#[test]
+fn what_is_refused_twice_at_once_is_dead_once() {
+    let directory = Directory::new();
+    let script = Script::named("stutterer");
+    let which = vec![3, 0, 3, 0, 99];
+    script.answers.lock().unwrap().push_back(SendError::Refuse { why: "no, no".into(), which });
+    let running = Running::start(&directory, &format!("{TCP}{}", endpoint("stutterer", "")));
+    running.send("tcp", [message(0)]);
+    eventually("one, alone or not", || running.balanced().endpoints[0].counts.dead >= 1);
+    running.send("tcp", (1..10).map(message));
+    eventually("the rest", || running.balanced().endpoints[0].counts.sum() == 10);
+    let counts = running.balanced().endpoints[0].counts;
+    assert_eq!((counts.dead + counts.delivered, counts.delivered), (10, script.count() as u64));
+    running.stop();
+    assert_eq!(dead_letters(&directory).len() as u64, counts.dead);
+}
+
+#[test]
 fn a_pause_is_no_drop_and_a_panic_is_no_end() {
     let directory = Directory::new();
     let script = Script::named("trouble");

@@ -351,8 +351,7 @@ fn the_hostile_are_refused_and_counted_and_the_others_are_served() {
         };
         ["http", "tcp", "udp", "zmq"].into_iter().flat_map(of).filter(|(_, count)| *count > 0).collect()
     };
-    metlog_testkit::eventually(PATIENCE, || found() == expected);
-    assert_eq!(found(), expected);
+    assert!(metlog_testkit::eventually(PATIENCE, || found() == expected), "{:?} is not {expected:?}", found());
     let accepted = expected.iter().filter(|((_, what), _)| *what == "accepted").map(|(_, count)| count).sum::<u64>();
     let refused = expected.values().sum::<u64>() - accepted;
     eventually("all of it is delivered", || program.delivered("all") == accepted);

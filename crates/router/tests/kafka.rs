@@ -8,7 +8,7 @@ use metlog::config::{Config, Environment};
 use metlog_kafka::rdkafka::mocking::MockCluster;
 use metlog_kafka::rdkafka::producer::DefaultProducerContext;
 use metlog_kafka::rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Error};
-use metlog_testkit::eventually;
+use metlog_testkit::{Watch, eventually, watch};
 use program::{FILE, Program};
 use serde_json::Value;
 use stage::{Directory, Running, dead_letters, message};
@@ -17,18 +17,27 @@ use std::time::Duration;
 /// For whatever must come to pass on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// For a whole test, which takes a minute at the most by itself; one that hangs says so.
+const TEST: Duration = Duration::from_secs(400);
+
+/// For the end of a router or of the cluster.
+const END: Duration = Duration::from_secs(60);
+
 struct Kafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
     brokers: String,
+    _watch: Watch,
 }
 
 impl Kafka {
+    #[track_caller]
     fn new(partitions: i32) -> Kafka {
+        let watch = watch("the test with this cluster", TEST);
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic("metlog", partitions, 3).unwrap();
         let servers = cluster.bootstrap_servers();
         let brokers: Vec<String> = servers.split(',').map(|server| format!("'{server}'")).collect();
-        Kafka { cluster, brokers: brokers.join(", ") }
+        Kafka { cluster, brokers: brokers.join(", "), _watch: watch }
     }
 
     fn endpoint(&self, more: &str) -> String {
@@ -100,8 +109,10 @@ fn from_router_to_router_through_brokers_that_come_and_go() {
     }
     moves(COUNT);
     let (sent, taken) = (edge.balanced(), centre.balanced());
+    let ending = watch("the end of the routers", END);
     edge.stop();
     centre.stop();
+    drop(ending);
     let mut there = sorted(there());
     let written = there.len();
     there.dedup();
@@ -150,13 +161,16 @@ fn a_router_killed_between_its_disk_and_kafka_delivers_once() {
     assert!(eventually(PATIENCE, || there(&centre).len() as u64 == 2 * COUNT), "{}", centre.log());
     assert!(sorted(there(&centre)).into_iter().eq(0..2 * COUNT), "once each");
     let log = centre.log();
+    let ending = watch("the end of the second router", END);
     let directory = centre.stop();
+    drop(ending);
     assert!(!log.contains("panicked"), "{log}");
     // Nothing is left for the next one.
     let centre = Program::start_in(directory, &config);
     send(2 * COUNT);
     assert!(eventually(PATIENCE, || there(&centre).len() as u64 == 3 * COUNT), "{}", centre.log());
     assert_eq!(centre.metric(again), 0);
+    let _ending = watch("the end of the last routers", END);
     centre.stop();
     edge.stop();
 }

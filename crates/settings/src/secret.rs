@@ -22,6 +22,19 @@ impl Secret {
     /// What it asks a deserializer for: by this name ours knows not to show what it found in a secret's place.
     pub(crate) const TYPE: &'static str = "metlog_settings::Secret";
 
+    /// What a file holds, without the end of its last line: for secrets that are read again while we run.
+    ///
+    /// # Errors
+    /// The path and what is wrong with it: it cannot be read, or holds only blanks, a NUL, or more than any secret.
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let text = source::read_file(path, MAX_SECRET).map_err(|problem| problem.to_string())?;
+        match text.trim_end_matches(['\r', '\n']) {
+            secret if secret.trim().is_empty() => Err(format!("{}: it is empty", path.display())),
+            secret if secret.contains('\0') => Err(format!("{}: it holds a NUL", path.display())),
+            secret => Ok(Secret::new(secret)),
+        }
+    }
+
     /// The text itself. Do not put it into an error or a log.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,6 +1,6 @@
 //! Whatever the bytes are, the readers answer; they neither panic nor loop.
 
-use metlog_settings::{Node, Size, Span, dotenv, expand, ini, read, source, toml};
+use metlog_settings::{Node, Secret, Size, Span, dotenv, expand, ini, read, source, toml};
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -148,5 +148,24 @@ proptest! {
         let text = format!("[s]\nk = {number}\n");
         let tree = ini::read("x", &text, false, &lookup).unwrap();
         prop_assert_eq!(tree.to_json(), serde_json::json!({"s": {"k": number}}));
+    }
+}
+
+#[test]
+fn a_file_of_a_secret_has_an_end_and_something_in_it() {
+    let path = std::env::temp_dir().join(format!("metlog-settings-secret-{}", std::process::id()));
+    let read = |text: &str| {
+        std::fs::write(&path, text).expect("written");
+        Secret::from_file(&path).map(|secret| secret.reveal().to_owned())
+    };
+    assert_eq!(read(" two words\r\n"), Ok(" two words".to_owned()));
+    for (text, words) in [("", "is empty"), (" \n", "is empty"), ("hunter2\0", "a NUL")] {
+        let why = read(text).expect_err(words);
+        assert!(why.starts_with(&*path.to_string_lossy()) && why.contains(words) && !why.contains("hunter2"), "{why}");
+    }
+    std::fs::remove_file(&path).expect("removed");
+    for (path, words) in [("/dev/zero", "is larger than"), ("no/such/file", "no/such/file: cannot be read")] {
+        let why = Secret::from_file(path.as_ref()).expect_err(words);
+        assert!(why.contains(words), "{why}");
     }
 }

@@ -142,7 +142,7 @@ impl Books {
         let delivery = peer.delivery();
         let may_lose = self.interrupted && matches!(delivery, Delivery::AtMostOnce | Delivery::Buffered);
         if !may_lose {
-            eventually(peer.patience(), || numbers(&peer.arrived()).is_superset(sent));
+            wait_for(peer, sent);
         }
         std::thread::sleep(Duration::from_millis(30));
         let arrived = peer.arrived();
@@ -158,6 +158,11 @@ impl Books {
         assert!(twice == 0 || (!once && self.errors > 0), "{twice} arrived more than once");
         arrived
     }
+}
+
+/// Waits for what must come. Whether it has come is looked at afterwards, together with what must not.
+fn wait_for(peer: &mut dyn Peer, these: &BTreeSet<u64>) {
+    let _ = eventually(peer.patience(), || numbers(&peer.arrived()).is_superset(these));
 }
 
 fn numbers(arrived: &[Arrived]) -> BTreeSet<u64> {
@@ -185,7 +190,7 @@ pub fn success(peer: &mut dyn Peer) {
         assert_eq!((outcome.sent, outcome.refused, outcome.given_up), (100, 0, 0), "{outcome:?}");
         if peer.delivery() == Delivery::AtMostOnce {
             // Nothing holds the sender back here, and all three together are more than the receiving socket's buffer.
-            eventually(peer.patience(), || numbers(&peer.arrived()).is_superset(&books.said.sent));
+            wait_for(peer, &books.said.sent);
         }
     }
     sender.flush().expect("flushes");
@@ -304,7 +309,7 @@ pub fn gone_and_back(peer: &mut dyn Peer) {
     assert_eq!((back.sent, back.given_up), (100, 0), "{back:?}");
     sender.flush().expect("flushes");
     let after = &back.numbers.sent;
-    eventually(peer.patience(), || numbers(&peer.arrived()).is_superset(after));
+    wait_for(peer, after);
     let there = numbers(&books.balance(peer));
     assert!(there.is_superset(after), "sent after it came back and lost: {:?}", after.difference(&there));
     close(sender);
@@ -334,8 +339,9 @@ pub fn diverts_while_gone(peer: &mut dyn Peer) {
     assert_eq!(back.sent, 100, "{back:?}");
     let next = books.drive(&mut *sender, sample::lines(1_000_000, 100), PATIENCE);
     sender.flush().expect("flushes");
-    eventually(peer.patience(), || numbers(&peer.arrived()).is_superset(&next.numbers.sent));
-    books.balance(peer);
+    wait_for(peer, &next.numbers.sent);
+    let there = numbers(&books.balance(peer));
+    assert!(there.is_superset(&next.numbers.sent), "sent after it came back and lost: {next:?}");
     close(sender);
 }
 

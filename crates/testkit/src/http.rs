@@ -1,4 +1,5 @@
-//! A web server that answers as a test tells it to, one answer per request, and keeps every request.
+//! A web server that answers as a test tells it to, one answer per request, and keeps every request; and one request to
+//! somebody else's.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -7,6 +8,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// What a server said to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// 200, 404 …
+    pub status: u16,
+    /// In small letters.
+    pub head: String,
+    /// The body, which must be UTF-8.
+    pub body: String,
+}
+
+/// Asks a server, over a connection of its own. `head` is the request line without its version, and further headers, each
+/// ended by CR LF.
+pub fn ask(at: SocketAddr, head: &str, body: impl AsRef<[u8]>) -> Said {
+    let ((line, headers), body) = (head.split_once("\r\n").unwrap_or((head, "")), body.as_ref());
+    let length = body.len();
+    let mut socket = TcpStream::connect(at).expect("a connection");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+    let head =
+        format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    socket.write_all(&[head.as_bytes(), body].concat()).expect("written");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).expect("an answer of UTF-8");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+    Said { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
 
 /// A request as it came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -15,6 +15,7 @@
 //! - [`smtp`]: a mail server that fails where a test says so
 //! - [`stage`]: a stand-in for the client around one method
 //! - [`victorialogs`]: VictoriaLogs, played with what it loses behind its 200
+//! - [`mod@watch`]: where a test hangs that hangs
 //! - [`eventually`]: waiting without sleeping too long
 
 pub mod authority;
@@ -33,6 +34,7 @@ pub mod settings;
 pub mod smtp;
 pub mod stage;
 pub mod victorialogs;
+pub mod watch;
 
 pub use authority::{Authority, Paper};
 pub use contract::{Arrived, Delivery, Peer};
@@ -44,10 +46,12 @@ pub use python::python;
 pub use service::Service;
 pub use settings::{ini_settings, of_example, open, settings};
 pub use stage::Stage;
+pub use watch::{Watch, watch};
 
 use std::time::{Duration, Instant};
 
 /// Waits until something is so; false when it does not come to be in time.
+#[must_use = "a test that does not look whether it came to be cannot fail"]
 pub fn eventually(within: Duration, mut so: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + within;
     loop {

@@ -1,7 +1,7 @@
 //! Messages for tests. Each carries its number, so that what arrived can be told from what did not.
 
 use metlog_message::message::Origin;
-use metlog_message::{Lines, Message, Severity, Timestamp, wire};
+use metlog_message::{Fields, Lines, Message, Severity, Timestamp, wire};
 
 /// The message of this number.
 pub fn message(number: u64) -> Message {
@@ -59,4 +59,14 @@ pub fn nasty() -> Vec<String> {
     // Near the most that one datagram takes.
     all.push("日x".repeat(15_000));
     all
+}
+
+/// With fields in one order, since the wire has none.
+pub fn sorted(mut message: Message) -> Message {
+    for fields in [&mut message.fields, &mut message.extra] {
+        let mut all: Vec<_> = std::mem::take(fields).into_iter().collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        *fields = all.into_iter().collect::<Fields>();
+    }
+    message
 }

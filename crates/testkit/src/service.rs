@@ -4,6 +4,7 @@ use crate::contract::{Arrived, Peer};
 use crate::http::{Answer, HttpPeer, Request};
 use metlog_message::{Fields, Value, wire};
 use metlog_pipeline::Sender;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,4 +103,40 @@ pub fn text(map: &Fields, path: &str) -> String {
 pub fn number(map: &Fields, path: &str) -> u64 {
     let number = map.at(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number {path} in {map:?}"));
     number.unsigned_abs()
+}
+
+/// A request without its body. Of the length only whether it is right.
+pub fn head(request: &Request) -> Value {
+    let mut head: Fields = request.headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
+    head.set("content-length", request.header("content-length") == Some(&request.body.len().to_string()));
+    head.set(":method", request.method.as_str());
+    head.set(":target", request.target.as_str());
+    Value::Map(head)
+}
+
+/// Where two values differ.
+fn differences(path: &str, client: &Value, ours: &Value, found: &mut BTreeSet<String>) {
+    let (Value::Map(client), Value::Map(ours)) = (client, ours) else {
+        if client != ours {
+            found.insert(format!("~{path}"));
+        }
+        return;
+    };
+    let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    for (name, value) in client.iter() {
+        match ours.get(name) {
+            Some(other) => differences(&at(name), value, other, found),
+            None => _ = found.insert(format!("-{}", at(name))),
+        }
+    }
+    found.extend(ours.iter().filter(|(name, _)| !client.contains(name)).map(|(name, _)| format!("+{}", at(name))));
+}
+
+/// That two values differ where it was said, each with its reason, and there only: `-` and a path that only the client's has,
+/// `+` only ours, `~` another value or type.
+pub fn compare<'a>(client: &Value, ours: &Value, on_purpose: impl IntoIterator<Item = &'a (&'a str, &'a str)>) {
+    let mut found = BTreeSet::new();
+    differences("", client, ours, &mut found);
+    let expected: BTreeSet<String> = on_purpose.into_iter().map(|(difference, _)| (*difference).to_owned()).collect();
+    assert_eq!(found, expected, "\nclient: {}\nours: {}", client.to_text(), ours.to_text());
 }

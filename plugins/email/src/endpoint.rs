@@ -9,7 +9,7 @@ use metlog_tls::Trust;
 use metlog_tls::rustls::pki_types::ServerName;
 use serde::Deserialize;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Recipients at the most; a list is the mail server's business.
@@ -124,19 +124,9 @@ impl Account {
     fn credentials(&self) -> Result<Credentials, String> {
         let password = match &self.password {
             Source::Given(password) => password.clone(),
-            Source::File(path) => read_password(path)?,
+            Source::File(path) => Secret::from_file(path).map_err(|why| format!("`password_file` {why}"))?,
         };
         Ok(Credentials { user: self.user.clone(), password })
-    }
-}
-
-fn read_password(path: &Path) -> Result<Secret, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("`password_file` {}: {why}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong(&"it is empty")),
-        password if password.contains('\0') => Err(wrong(&"it holds a NUL")),
-        password => Ok(Secret::new(password)),
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::base::{Base, split};
-use crate::format::Format;
+use crate::format::{Format, Sheet};
 use crate::shelf::{Compress, Live, SPARE, Shelf};
 use crate::sorted::Sorted;
 use crate::target::{Broken, Place, Target};
@@ -70,8 +70,7 @@ pub struct FileEndpoint {
     format: Format,
     writer: Writer,
     base: Arc<Base>,
-    text: Vec<u8>,
-    ends: Vec<usize>,
+    sheet: Sheet,
 }
 
 enum Files {
@@ -91,7 +90,7 @@ pub struct Writer {
 impl Writer {
     /// Appends whole messages, after rotating the file if it is time.
     pub fn write(&mut self, target: &mut Target, text: &[u8], ends: &[usize]) -> Result<(), Broken> {
-        let nothing = |error| Broken { written: 0, error };
+        let nothing = |error| Broken { done: 0, error };
         if self.too_old(target) || self.too_large(target, text.len()) {
             self.rotate(target).map_err(nothing)?;
         }
@@ -151,27 +150,11 @@ impl Writer {
 
 impl FileEndpoint {
     fn write_one(&mut self, batch: &Picked<'_>) -> Result<(), SendError> {
-        let FileEndpoint { files: Files::One(target), format, writer, text, ends, .. } = self else { return Ok(()) };
-        let lines = batch.lines();
-        let written = if *format == Format::Json {
-            writer.write(target, lines.bytes(), &[])
-        } else {
-            text.clear();
-            ends.clear();
-            for line in lines.iter() {
-                format.write(line, text);
-                ends.push(text.len());
-            }
-            writer.write(target, text, ends)
-        };
-        written.map_err(|Broken { written, error }| {
-            let done = if *format == Format::Json {
-                lines.bytes().get(..written).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count()
-            } else {
-                ends.partition_point(|end| *end <= written)
-            };
+        let FileEndpoint { files: Files::One(target), format, writer, sheet, .. } = self else { return Ok(()) };
+        let (text, ends) = sheet.whole(*format, batch.lines());
+        writer.write(target, text, ends).map_err(|Broken { done, error }| {
             let why = format!("{}: {error}", target.place());
-            SendError::retry_after_first(done.min(lines.len().saturating_sub(1)), why)
+            SendError::retry_after_first(done.min(batch.lines().len().saturating_sub(1)), why)
         })
     }
 
@@ -300,7 +283,7 @@ impl Configured for FileEndpoint {
         let shelf = rotates.then(|| Shelf::start(base.clone(), live, config.keep_files, config.compress)).transpose();
         let shelf = shelf.map_err(|error| format!("a thread cannot be started: {error}"))?;
         let writer = Writer { mode, sync: config.sync, bytes, every, shelf };
-        Ok(FileEndpoint { files, format: config.format, writer, base, text: Vec::new(), ends: Vec::new() })
+        Ok(FileEndpoint { files, format: config.format, writer, base, sheet: Sheet::default() })
     }
 }
 

@@ -230,17 +230,9 @@ impl Cutter {
     }
 
     /// Bytes of what is not finished, when all that is was taken.
-    fn held(&mut self) -> usize {
+    fn held(&self) -> usize {
         match self {
-            Cutter::Json(splitter) => {
-                // So that what was cut off already is not copied.
-                splitter.push(b"");
-                match splitter.clone().finish() {
-                    Some(Piece::Message(part)) => part.len(),
-                    Some(Piece::Oversized(bytes)) => bytes,
-                    None => 0,
-                }
-            }
+            Cutter::Json(splitter) => splitter.held(),
             Cutter::Plain(lines) => lines.dropped + lines.buffer.len() - lines.start,
         }
     }

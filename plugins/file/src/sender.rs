@@ -1,4 +1,4 @@
-use crate::format::Format;
+use crate::format::{Format, Sheet};
 use crate::target::{Broken, Place, Target};
 use metlog_message::Lines;
 use metlog_pipeline::registry::Configured;
@@ -55,8 +55,7 @@ pub struct FileSender {
     format: Format,
     sync: bool,
     rotate: Option<(u64, usize)>,
-    text: Vec<u8>,
-    ends: Vec<usize>,
+    sheet: Sheet,
 }
 
 impl FileSender {
@@ -73,54 +72,35 @@ impl FileSender {
         })
     }
 
-    fn render(&mut self, batch: &Lines) {
-        self.text.clear();
-        self.ends.clear();
-        for message in batch.iter() {
-            self.format.write(message, &mut self.text);
-            self.ends.push(self.text.len());
-        }
-    }
-
     fn sync(&mut self) -> Result<(), SendError> {
         let synced = self.target.sync();
         synced.map_err(|error| SendError::retry(format!("{}: {error}", self.path.display())))
     }
+}
 
-    fn rotate_for(&mut self, coming: usize) -> Result<(), SendError> {
-        let Some((limit, keep)) = self.rotate else { return Ok(()) };
-        let len = self.target.len();
-        if len > 0 && len + coming as u64 > limit {
-            // If it is not held any more, somebody else has just rotated it.
-            let shifted = if self.target.follow() { shift(&self.path, keep) } else { Ok(()) };
-            self.target.let_go();
-            let reopened = shifted.and_then(|()| self.target.reopen());
-            reopened
-                .map_err(|error| SendError::retry(format!("{} cannot be rotated: {error}", self.path.display())))?;
-        }
-        Ok(())
+/// Makes room for so many bytes, where there is a limit.
+fn rotate_for(coming: usize, target: &mut Target, path: &Path, rotate: Option<(u64, usize)>) -> Result<(), SendError> {
+    let Some((limit, keep)) = rotate else { return Ok(()) };
+    if target.len() == 0 || target.len() + coming as u64 <= limit {
+        return Ok(());
     }
+    // If it is not held any more, somebody else has just rotated it.
+    let shifted = if target.follow() { shift(path, keep) } else { Ok(()) };
+    target.let_go();
+    let reopened = shifted.and_then(|()| target.reopen());
+    reopened.map_err(|error| SendError::retry(format!("{} cannot be rotated: {error}", path.display())))
 }
 
 impl Sender for FileSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
-        let json = self.format == Format::Json;
-        if !json {
-            self.render(batch);
-        }
-        let bytes = if json { batch.bytes().len() } else { self.text.len() };
-        if bytes == 0 {
+        if batch.is_empty() {
             return Ok(());
         }
-        self.rotate_for(bytes)?;
-        let text = if json { batch.bytes() } else { &self.text };
-        self.target.append(text, &self.ends).map_err(|Broken { written, error }| {
-            let done = if json {
-                batch.bytes().get(..written).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count()
-            } else {
-                self.ends.partition_point(|end| *end <= written)
-            };
-            let why = format!("{}: {error}", self.path.display());
+        let FileSender { target, path, format, sheet, rotate, .. } = self;
+        let (text, ends) = sheet.whole(*format, batch);
+        rotate_for(text.len(), target, path, *rotate)?;
+        target.append(text, ends).map_err(|Broken { done, error }| {
+            let why = format!("{}: {error}", path.display());
             SendError::retry_after_first(done.min(batch.len().saturating_sub(1)), why)
         })?;
         if self.sync {
@@ -160,8 +140,7 @@ impl Configured for FileSender {
             }
         })?;
         let rotate = config.rotate_bytes.map(|size| (size.bytes(), config.keep));
-        let (text, ends) = (Vec::new(), Vec::new());
-        Ok(FileSender { target, path, format: config.format, sync: config.sync, rotate, text, ends })
+        Ok(FileSender { target, path, format: config.format, sync: config.sync, rotate, sheet: Sheet::default() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::Base;
 use crate::endpoint::Writer;
-use crate::format::Format;
+use crate::format::{Format, Sheet};
 use crate::target::{Broken, Place, Target};
 use crate::template::{Template, Values};
 use metlog_message::wire::{self, Limits};
@@ -36,8 +36,7 @@ pub struct Sorted {
     /// The path last rendered, and what it was made of: type, logger, severity, hour.
     path: String,
     last: (String, String, Severity, i64),
-    text: Vec<u8>,
-    ends: Vec<usize>,
+    sheet: Sheet,
 }
 
 /// What became of a message.
@@ -75,8 +74,7 @@ impl Sorted {
             before: HashSet::new(),
             path: String::new(),
             last: Default::default(),
-            text: Vec::new(),
-            ends: Vec::new(),
+            sheet: Sheet::default(),
         }
     }
 
@@ -214,30 +212,16 @@ impl Sorted {
         format: Format,
         writer: &mut Writer,
     ) -> Result<(), (usize, Option<io::Error>)> {
-        let whole = format == Format::Json && group.which.len() == batch.lines().len();
-        self.text.clear();
-        self.ends.clear();
-        if !whole {
-            for line in group.which.iter().filter_map(|at| batch.lines().get(*at)) {
-                format.write(line, &mut self.text);
-                self.ends.push(self.text.len());
-            }
-        }
-        let (text, ends) = (std::mem::take(&mut self.text), std::mem::take(&mut self.ends));
-        let written = self
-            .target(&group.path, writer)
-            .map_err(|error| Broken { written: 0, error })
-            .and_then(|target| writer.write(target, if whole { batch.lines().bytes() } else { &text }, &ends));
-        (self.text, self.ends) = (text, ends);
-        written.map_err(|Broken { written, error }| {
-            let done = if whole {
-                let bytes = batch.lines().bytes().get(..written).unwrap_or_default();
-                bytes.iter().filter(|byte| **byte == b'\n').count()
-            } else {
-                self.ends.partition_point(|end| *end <= written)
-            };
-            (done, Some(error))
-        })
+        let (lines, mut sheet) = (batch.lines(), std::mem::take(&mut self.sheet));
+        let (text, ends) = if group.which.len() == lines.len() {
+            sheet.whole(format, lines)
+        } else {
+            sheet.some(format, group.which.iter().filter_map(|at| lines.get(*at)))
+        };
+        let target = self.target(&group.path, writer).map_err(|error| Broken { done: 0, error });
+        let written = target.and_then(|target| writer.write(target, text, ends));
+        self.sheet = sheet;
+        written.map_err(|Broken { done, error }| (done, Some(error)))
     }
 
     /// The open file of this path, opened if it was not; then another one may have to go.

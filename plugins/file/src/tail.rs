@@ -369,7 +369,7 @@ impl Tail {
                 self.inlet.drop_pushed(Reason::SpoolFull);
                 return false;
             }
-            self.clock.wait(full.retry_after.clamp(Duration::from_millis(10), Duration::from_secs(5)));
+            self.clock.wait(full.retry_after);
         }
         true
     }

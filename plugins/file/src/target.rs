@@ -37,8 +37,8 @@ pub struct Target {
 
 /// How far a write came before it failed.
 pub struct Broken {
-    /// Bytes of this write that are in the file and end with a message.
-    pub written: usize,
+    /// Messages of this write that are whole in the file.
+    pub done: usize,
     /// Why no more.
     pub error: std::io::Error,
 }
@@ -127,7 +127,7 @@ impl Target {
         if self.looked.elapsed() >= LOOK_EVERY {
             self.follow();
         }
-        let nothing = |error| Broken { written: 0, error };
+        let nothing = |error| Broken { done: 0, error };
         if self.file.is_none() {
             self.reopen().map_err(nothing)?;
         }
@@ -145,7 +145,7 @@ impl Target {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => {
                     let error = result.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
-                    let whole = whole(text, ends, written);
+                    let (whole, done) = whole(text, ends, written);
                     // Cutting the torn message off needs no room on the disk. Another process may have appended behind
                     // it meanwhile: then its bytes must stay, and ours are ended by a newline later.
                     let ours = *len + written as u64;
@@ -153,7 +153,7 @@ impl Target {
                     let cut = written == whole || (alone && file.set_len(*len + whole as u64).is_ok());
                     *torn = !cut;
                     *len += if cut { whole } else { written } as u64;
-                    return Err(Broken { written: whole, error });
+                    return Err(Broken { done, error });
                 }
             }
         }
@@ -184,13 +184,12 @@ pub fn mode(text: &str) -> Result<u32, String> {
     mode.ok_or_else(|| format!("`mode` is `{text}`; expected permissions such as `0640`"))
 }
 
-/// How much of what was written is whole messages.
-fn whole(text: &[u8], ends: &[usize], written: usize) -> usize {
-    if let Some(before) = ends.partition_point(|end| *end <= written).checked_sub(1) {
-        return ends.get(before).copied().unwrap_or(0);
-    }
-    let lines = text.get(..written).filter(|_| ends.is_empty());
-    lines.and_then(|done| done.iter().rposition(|byte| *byte == b'\n')).map_or(0, |end| end + 1)
+/// How much of what was written is whole messages: bytes, and how many.
+fn whole(text: &[u8], ends: &[usize], written: usize) -> (usize, usize) {
+    let lines = text.get(..written).filter(|_| ends.is_empty()).into_iter().flatten().enumerate();
+    let lines = lines.filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let ends = ends.iter().copied().take_while(|end| *end <= written);
+    lines.chain(ends).fold((0, 0), |(_, count), end| (end, count + 1))
 }
 
 impl Place {

@@ -14,10 +14,9 @@ use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Forwarded, Inlet, Looping, Reason, Receipt, inventory};
 use serde::Deserialize;
 
-/// Rejected messages that an answer names: as many as our own sender puts into one request, so that it never takes one
-/// for delivered. Each is among the dead letters with its bytes, and a body of a million line ends must not be answered
-/// with a hundred megabytes.
-const NAMED: usize = 4096;
+/// Rejected messages that an answer names. Each is among the dead letters with its bytes, and a body of a million line ends
+/// must not be answered with a hundred megabytes.
+const NAMED: usize = forward::PER_REQUEST;
 
 /// Settings: none of its own.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,4 +1,5 @@
-use metlog_http::{Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Taken};
+use metlog_http::forward::PER_REQUEST;
+use metlog_http::{Blocking, Codec, Compress, Connection, Delivery, Options, Post, Taken, to_router};
 use metlog_message::Lines;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{SendError, Sender, SenderEntry, inventory};
@@ -6,12 +7,6 @@ use metlog_settings::{Secret, Size, Span};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Messages in one request at the most; the lane cuts by bytes before that.
-const PER_REQUEST: usize = 4096;
-
-/// The answer names every rejected message, so more of it is kept than usual.
-const REPLY_LIMIT: usize = 1024 * 1024;
 
 /// Settings of the `http` sender.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,24 +52,10 @@ impl Sender for HttpSender {
     fn send(&mut self, batch: &Lines) -> Result<(), SendError> {
         let HttpSender { client, delivery, compress } = self;
         delivery.deliver(batch, Ok, |lines| {
-            let mut body = Vec::with_capacity(batch.bytes().len());
-            for line in lines {
-                body.extend_from_slice(line);
-                body.push(b'\n');
-            }
-            let reply = client.post(Post { content_type: "application/x-ndjson", body, compress: *compress })?;
+            let reply = client.post(Post::lines("application/x-ndjson", lines, *compress))?;
             Ok(Taken::by_router(&reply, lines.len()))
         })
     }
-}
-
-/// Where to, and who we are.
-fn plan(config: &Config) -> Result<(Address, Key), String> {
-    let mut address = Address::parse("url", &config.url)?;
-    if address.path() == "/" {
-        address = address.with_path("/v1/messages");
-    }
-    Ok((address, Key::bearer("key", config.key.clone(), config.key_file.clone())?))
 }
 
 impl Configured for HttpSender {
@@ -82,7 +63,7 @@ impl Configured for HttpSender {
 
     fn check(config: &Config) -> Result<(), String> {
         config.connection.check()?;
-        plan(config).map(drop)
+        to_router(&config.url, config.key.clone(), config.key_file.clone()).map(drop)
     }
 
     fn examine(config: &Config) -> Result<Vec<String>, String> {
@@ -90,14 +71,8 @@ impl Configured for HttpSender {
     }
 
     fn open(config: Config) -> Result<Self, String> {
-        let (address, key) = plan(&config)?;
-        let options = Options {
-            connection: config.connection,
-            key,
-            timeout: config.timeout.duration(),
-            reply_limit: REPLY_LIMIT,
-            ..Options::default()
-        };
+        let (address, options) = to_router(&config.url, config.key, config.key_file)?;
+        let options = Options { connection: config.connection, timeout: config.timeout.duration(), ..options };
         Ok(HttpSender {
             client: Blocking::new(address, options)?,
             delivery: Delivery::new(PER_REQUEST),

@@ -7,10 +7,11 @@ use metlog_http::{DialectEntry, Server, ServerLimits};
 use metlog_pipeline::{Durable, Full, Inlet, Intake, Reason, Receipt, Sender, SenderEntry, Stop};
 use metlog_send_http as _;
 use metlog_settings::{Kind, Node};
+use metlog_testkit::http::{Said, ask};
 use metlog_testkit::inlet::Recorder;
 use metlog_testkit::{Arrived, Peer, eventually, sample, settings};
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -74,21 +75,10 @@ impl Running {
     }
 
     fn ask(&self, head: &str, body: &[u8]) -> Answer {
-        let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-        let length = body.len();
-        let mut socket = TcpStream::connect(self.at).expect("a connection");
-        let head = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-        );
-        socket.write_all(head.as_bytes()).expect("written");
-        socket.write_all(body).expect("written");
-        let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer of UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        let json = serde_json::from_str(body).unwrap_or_else(|_| panic!("{text}"));
+        let Said { status, head, body } = ask(self.at, head, body);
+        let json = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status}: {body}"));
         assert!(body.is_ascii());
-        Answer { status, head: head.to_ascii_lowercase(), json }
+        Answer { status, head, json }
     }
 }
 

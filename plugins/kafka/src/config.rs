@@ -1,17 +1,17 @@
 //! Which brokers, who we are there, TLS; and what librdkafka is told of it.
 
-use metlog_settings::Secret;
+use metlog_settings::{Secret, source};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
-use std::io::Read as _;
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// Larger than any password, and than a system's authorities together.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
+/// Larger than a system's authorities together.
+const MAX_FILE: usize = 4 * 1024 * 1024;
 
 /// Brokers that can be named; they tell of the others.
 const MOST_BROKERS: usize = 64;
@@ -149,10 +149,10 @@ impl Brokers {
             ];
             for (key, path, what) in files.into_iter().filter_map(|(key, path, what)| Some((key, path.as_ref()?, what)))
             {
-                let wrong = |why: &str| format!("`tls.{key}` {}: {why}; it needs a PEM file", path.display());
-                let text = read(path).map_err(|why| wrong(&why))?;
+                let wrong = |why: &dyn Display| format!("`tls.{key}` {why}; it needs a PEM file");
+                let text = source::read_file(path, MAX_FILE).map_err(|problem| wrong(&problem))?;
                 if !text.contains(what) {
-                    return Err(wrong(&format!("there is no `{what}` in it")));
+                    return Err(wrong(&format_args!("{}: there is no `{what}` in it", path.display())));
                 }
             }
         }
@@ -268,27 +268,12 @@ impl Login {
     fn secret(&self) -> Result<String, String> {
         match (&self.password, &self.password_file) {
             (Some(password), _) => Ok(password.reveal().to_owned()),
-            (None, Some(path)) => password(path),
+            (None, Some(path)) => Secret::from_file(path)
+                .map(|password| password.reveal().to_owned())
+                .map_err(|why| format!("`login.password_file` {why}")),
             (None, None) => Err("`login` has no password".into()),
         }
     }
-}
-
-fn password(path: &Path) -> Result<String, String> {
-    let wrong = |why: &str| format!("`login.password_file` {}: {why}", path.display());
-    let text = read(path).map_err(|why| wrong(&why))?;
-    match text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r')) {
-        "" => Err(wrong("it is empty")),
-        password if password.contains('\0') => Err(wrong("it holds a NUL")),
-        password => Ok(password.to_owned()),
-    }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > MAX_FILE { Err("it is too large".into()) } else { Ok(text) }
 }
 
 #[cfg(test)]

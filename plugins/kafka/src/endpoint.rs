@@ -152,8 +152,8 @@ impl Endpoint for KafkaEndpoint {
         Ok(())
     }
 
-    fn close(&mut self, _: Duration) -> Result<(), SendError> {
-        self.0.close();
+    fn close(&mut self, within: Duration) -> Result<(), SendError> {
+        self.0.close(within);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use crate::config::{self, Brokers};
 use crate::desk::Desk;
 use crate::fault::{Meaning, Trouble, meaning};
+use crate::leave;
 use metlog_pipeline::{Inlet, Stop};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -11,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Messages and bytes of one commit to the spool, if no single message is larger.
@@ -31,8 +32,12 @@ const REPEAT: Duration = Duration::from_secs(5);
 /// So long a full spool or a slow disk is waited for before the partitions are paused, which throws away what was fetched.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// So long it is waited for the disk when partitions go to somebody else, or when it is time to stop.
+/// So long it is waited for the disk and for Kafka when partitions go to somebody else, or when it is time to stop. The
+/// router waits no longer for an input.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The last of it is for librdkafka, which leaves the group.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Asking whether anybody answers is done in such pieces, so that a stop is heard.
 const PIECE: Duration = Duration::from_millis(500);
@@ -44,6 +49,15 @@ const PART: &str = "1048576";
 
 /// So often the brokers are asked for new topics and partitions.
 const LOOK_AROUND: &str = "30000";
+
+/// So many milliseconds a broker waits for something to give. Whatever else is asked on the same connection waits as well.
+const LULL: &str = "500";
+
+/// After so many milliseconds librdkafka repeats a request, a fifth more or less. If the group's coordinator has refused a
+/// commit, the new one must be known by then, and the answer to who that is may wait for [`LULL`]. A commit that is repeated
+/// earlier fails as soon as the coordinator is known, which makes it unknown again, and so on: no heartbeats, until the
+/// partitions are lost (librdkafka #3645).
+const AGAIN: &str = "1000";
 
 /// What there is to know for taking in.
 pub(crate) struct Plan {
@@ -102,7 +116,8 @@ impl Context {
             if told && known.is_ok_and(|known| known == offsets) || left.is_zero() {
                 return;
             }
-            std::thread::sleep(BUSY);
+            // librdkafka keeps each commit that it cannot send, and repeats it.
+            std::thread::sleep(IDLE);
         }
     }
 }
@@ -150,6 +165,7 @@ pub(crate) struct Member<'a> {
 impl<'a> Member<'a> {
     /// Sets up librdkafka; it connects by itself.
     pub fn new(plan: &'a Plan, inlet: Inlet, stop: &'a Stop, gone: &'a AtomicBool) -> Result<Self, String> {
+        leave::admit()?;
         let mut client = plan.brokers.client()?;
         client
             .set("group.id", &plan.group)
@@ -162,6 +178,9 @@ impl<'a> Member<'a> {
             .set("heartbeat.interval.ms", config::millis(plan.session_timeout / 10))
             .set("allow.auto.create.topics", "false")
             .set("topic.metadata.refresh.interval.ms", LOOK_AROUND)
+            .set("fetch.wait.max.ms", LULL)
+            .set("retry.backoff.ms", AGAIN)
+            .set("retry.backoff.max.ms", AGAIN)
             .set("queued.max.messages.kbytes", AHEAD)
             .set("fetch.max.bytes", ANSWER)
             .set("fetch.message.max.bytes", PART);
@@ -213,10 +232,11 @@ impl<'a> Member<'a> {
         for topic in asked {
             loop {
                 let said = self.consumer.client().fetch_metadata(topic, PIECE);
-                // Brings along what else there is to say. A record that comes instead is taken: one that was polled does
-                // not come again.
-                if let Some(Ok(record)) = self.consumer.poll(Duration::ZERO) {
-                    self.context().take(&record);
+                // Brings along what else there is to say. Neither a record that was polled comes again, nor an error.
+                match self.consumer.poll(Duration::ZERO) {
+                    Some(Ok(record)) => drop(self.context().take(&record)),
+                    Some(Err(error)) => self.judge(&error).map(drop)?,
+                    None => {}
                 }
                 match said {
                     Ok(said) => {
@@ -312,7 +332,11 @@ impl<'a> Member<'a> {
                 }
                 Err(error) => {
                     self.context().desk().commit();
-                    return self.judge(&error);
+                    return match self.judge(&error)? {
+                        // An idle connection that was closed looks the same; so somebody is asked.
+                        Meaning::Away => self.look(&self.plan.topics.iter().map(String::as_str).collect::<Vec<_>>()),
+                        _ => Ok(()),
+                    };
                 }
             }
             patience = Duration::ZERO;
@@ -321,8 +345,9 @@ impl<'a> Member<'a> {
         Ok(())
     }
 
-    /// Whether this ends it. librdkafka goes on by itself after whatever passes.
-    fn judge(&self, error: &KafkaError) -> Result<(), String> {
+    /// Whether this ends it, or else what it means. librdkafka goes on by itself after whatever passes. What does not it may
+    /// say only once.
+    fn judge(&self, error: &KafkaError) -> Result<Meaning, String> {
         let place = self.plan.brokers.place();
         let last = self.context().trouble.last().map_or_else(|| error.to_string(), |(_, why)| why);
         if let KafkaError::MessageConsumptionFatal(code) = error {
@@ -341,18 +366,17 @@ impl<'a> Member<'a> {
             (Code::AutoOffsetReset, _) => {
                 Err(format!("{place}: {last}; `start` says where to begin without an offset: `earliest` or `latest`"))
             }
-            // An idle connection that was closed looks the same; so somebody is asked.
-            (_, Meaning::Away) => self.look(&self.plan.topics.iter().map(String::as_str).collect::<Vec<_>>()),
             (Code::NotImplemented | Code::BadCompression | Code::BadMessage, _) => {
                 Err(format!("{place}: what it has cannot be read: {last}"))
             }
-            _ => Ok(()),
+            (_, meaning) => Ok(meaning),
         }
     }
 
     /// Ends being one of the group. What is safe is told, if anybody hears it within reason.
     fn leave(self) {
-        let until = Instant::now() + FAREWELL;
+        let end = Instant::now() + FAREWELL;
+        let until = end - GOODBYE;
         let context = self.context();
         if !self.gone.load(Ordering::Relaxed) {
             // What fails here comes again.
@@ -361,16 +385,6 @@ impl<'a> Member<'a> {
             context.tell_for_sure(&self.consumer, until);
         }
         context.leaving.store(true, Ordering::Relaxed);
-        // librdkafka says good-bye to brokers that may be away, which can take longer than anybody waits. Then the thread
-        // ends by itself, with nothing in its hands.
-        let (tell, gone) = mpsc::channel();
-        let consumer = self.consumer;
-        let end = move || {
-            drop(consumer);
-            let _ = tell.send(());
-        };
-        if std::thread::Builder::new().name("metlog-kafka".to_owned()).spawn(end).is_ok() {
-            let _ = gone.recv_timeout(FAREWELL);
-        }
+        leave::end(self.consumer, end.saturating_duration_since(Instant::now()));
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! - `config`: which brokers, who we are there, TLS
 //! - `fault`: what librdkafka's errors mean for us
+//! - `leave`: letting go of it without waiting for long
 //! - `topic`: to which topic a message goes
 //! - `producer`, `endpoint`: a batch, and what became of each message of it
 //! - `desk`, `group`, `input`: what was taken and how far it is safe, being one of a group, settings
@@ -12,6 +13,8 @@
 mod config;
 #[cfg(any(feature = "endpoint", feature = "input"))]
 mod fault;
+#[cfg(any(feature = "endpoint", feature = "input"))]
+mod leave;
 
 #[cfg(feature = "endpoint")]
 mod endpoint;

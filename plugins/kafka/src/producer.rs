@@ -4,8 +4,9 @@
 use crate::config::{self, Brokers};
 use crate::endpoint::{Compression, Key};
 use crate::fault::{Meaning, Trouble, meaning, words};
+use crate::leave;
 use crate::topic::Template;
-use metlog_message::{Head, Lines, head, wire};
+use metlog_message::{Head, Lines, head};
 use metlog_pipeline::SendError;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -28,8 +29,8 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// How much later than its own time-out librdkafka may report on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Reasons named in one error text.
-const REASONS: usize = 3;
+/// So long it is waited until a client has ended that is of no use any more.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What there is to know for producing.
 pub(crate) struct Plan {
@@ -105,7 +106,7 @@ impl Producer {
     pub fn publish(&mut self, lines: &Lines, ids: &[u64]) -> Result<(), SendError> {
         let count = lines.len();
         let mut states = vec![State::Open; count];
-        for (state, _) in states.iter_mut().zip(ids).filter(|(_, id)| self.stored.contains(id)) {
+        for (state, _) in states.iter_mut().zip(ids).filter(|(_, id)| self.stored.binary_search(id).is_ok()) {
             *state = State::Stored;
         }
         if let Err(why) = self.open() {
@@ -125,8 +126,10 @@ impl Producer {
     }
 
     /// Ends. Nothing can be left to send.
-    pub fn close(&mut self) {
-        self.client = None;
+    pub fn close(&mut self, patience: Duration) {
+        if let Some(client) = self.client.take() {
+            leave::end(client, patience);
+        }
     }
 
     /// Takes in what happened between two batches, of which nobody is told.
@@ -138,12 +141,13 @@ impl Producer {
 
     fn open(&mut self) -> Result<(), String> {
         if self.client.as_ref().is_some_and(|client| client.client().fatal_error().is_some()) {
-            self.client = None;
+            self.close(FAREWELL);
         }
         if let Some(client) = &self.client {
             client.context().trouble.clear();
             return Ok(());
         }
+        leave::admit()?;
         let plan = &self.plan;
         let mut client = plan.brokers.client()?;
         let timeout = plan.brokers.timeout;
@@ -201,7 +205,7 @@ impl Producer {
         }
         if waiting > 0 {
             // With it goes whatever it may still report.
-            self.client = None;
+            self.close(FAREWELL);
         }
     }
 
@@ -217,7 +221,7 @@ impl Producer {
         }
         if let Some(why) = barred {
             // A file may say something else by then.
-            self.client = None;
+            self.close(FAREWELL);
             return Err(SendError::Pause { why });
         }
         if let Some(code) = failed {
@@ -225,20 +229,8 @@ impl Producer {
             return Err(SendError::retry_after_first(done, self.unconfirmed(code)));
         }
         let count = states.len();
-        let (mut which, mut reasons) = (Vec::new(), Vec::new());
-        for (at, state) in states.into_iter().enumerate() {
-            if let State::Refused(why) = state {
-                which.push(at);
-                if reasons.len() < REASONS {
-                    reasons.push(format!("number {at}: {why}"));
-                }
-            }
-        }
-        if which.is_empty() {
-            return Ok(());
-        }
-        let why = format!("{} of {count} refused; {}", which.len(), reasons.join("; "));
-        Err(SendError::Refuse { why, which })
+        let refused = states.into_iter().map(|state| if let State::Refused(why) = state { Some(why) } else { None });
+        SendError::refused(count, refused.enumerate().filter_map(|(at, why)| Some((at, why?))))
     }
 
     fn unconfirmed(&self, code: Code) -> String {
@@ -249,6 +241,12 @@ impl Producer {
             (Code::MessageTimedOut, None) => format!("{place} did not confirm within {timeout:?}"),
             (code, _) => format!("{place}: {code}"),
         }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.close(FAREWELL);
     }
 }
 
@@ -312,20 +310,9 @@ fn send(
     (at, line): (usize, &[u8]),
     until: Instant,
 ) -> Option<State> {
-    let limits = wire::Limits::NONE;
     let mut strict = Vec::new();
-    let head = match head::scan(line, &limits) {
-        Ok(head) => head,
-        Err(_) => {
-            let Ok(read) = wire::read(line, &limits) else {
-                return Some(State::Refused("it is no message".to_owned()));
-            };
-            wire::write(&mut strict, &read.message);
-            let Ok(head) = head::scan(&strict, &limits) else {
-                return Some(State::Refused("it is no message".to_owned()));
-            };
-            head
-        }
+    let Some(head) = head::of(line, &mut strict) else {
+        return Some(State::Refused("it is no message".to_owned()));
     };
     let topic = plan.template.topic(&head);
     if plan.template.fixed().is_none() && !topics.contains(topic.as_ref()) {

@@ -2,11 +2,8 @@
 //! beyond letters, digits and `-` is escaped, so that no dot makes two parts of one and no name is illegal.
 
 use metlog_message::Head;
+use metlog_message::name::{self, Escape};
 use std::borrow::Cow;
-use std::fmt::Write as _;
-
-/// Bytes of what one value becomes, at the most.
-const PART: usize = 64;
 
 /// Values in one name, at the most; with [`TEMPLATE`] a name stays within the 249 bytes that Kafka allows.
 const PLACES: usize = 3;
@@ -17,81 +14,37 @@ const TEMPLATE: usize = 48;
 /// Bytes of a name.
 const NAME: usize = 249;
 
-/// A part of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Type,
-    Severity,
-    Logger,
-}
+/// `_` and two digits for any other byte; what is too long ends in `_-` and a checksum.
+const ESCAPE: Escape = Escape { plain: |byte| byte.is_ascii_alphanumeric() || byte == b'-', mark: '_', cut: "_-" };
 
-/// `metlog`, or `metlog.{type}`, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Part>);
+/// `metlog`, or `metlog.{type}`.
+#[derive(Debug, Clone)]
+pub(crate) struct Template(name::Template);
 
 impl Template {
     /// Takes a template apart.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("`topic` is `{text}`: {why}; it is written like `metlog` or `metlog.{{type}}`");
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or_else(|| wrong("a brace is not closed"))?;
-            parts.push(Part::Text(before.to_owned()));
-            parts.push(match name {
-                "type" => Part::Type,
-                "severity" => Part::Severity,
-                "logger" => Part::Logger,
-                _ => return Err(wrong(&format!("there is no `{{{name}}}`, only type, severity and logger"))),
-            });
-            rest = after;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        parts.retain(|part| *part != Part::Text(String::new()));
-        let template = Template(parts);
+        let template = name::Template::parse(text).map_err(|why| wrong(&why))?;
         match template.fixed() {
             Some(name) => check_name(name).map_err(wrong)?,
-            None => {
-                let legal = |part: &Part| matches!(part, Part::Text(text) if !text.bytes().all(is_legal));
-                if template.0.iter().any(legal) {
-                    return Err(wrong("between the braces there are letters, digits, `.`, `_` and `-`"));
-                }
-                let places = template.0.iter().filter(|part| !matches!(part, Part::Text(_))).count();
-                if places > PLACES || text.len() > TEMPLATE {
-                    return Err(wrong("it is too long"));
-                }
+            None if !template.texts().all(|text| text.bytes().all(is_legal)) => {
+                return Err(wrong("between the braces there are letters, digits, `.`, `_` and `-`"));
             }
+            None if template.places() > PLACES || text.len() > TEMPLATE => return Err(wrong("it is too long")),
+            None => {}
         }
-        Ok(template)
+        Ok(Template(template))
     }
 
     /// The one topic, if all messages go to one.
     pub fn fixed(&self) -> Option<&str> {
-        match self.0.as_slice() {
-            [Part::Text(name)] => Some(name),
-            [] => Some(""),
-            _ => None,
-        }
+        self.0.fixed()
     }
 
     /// The topic of a message.
     pub fn topic(&self, head: &Head<'_>) -> Cow<'_, str> {
-        if let Some(name) = self.fixed() {
-            return Cow::Borrowed(name);
-        }
-        let mut topic = String::with_capacity(96);
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => topic.push_str(text),
-                Part::Type => confine(&mut topic, &head.kind),
-                Part::Severity => {
-                    let _ = write!(topic, "{}", head.severity.number());
-                }
-                Part::Logger => confine(&mut topic, &head.logger),
-            }
-        }
-        Cow::Owned(topic)
+        self.fixed().map_or_else(|| Cow::Owned(self.0.name(head, &ESCAPE)), Cow::Borrowed)
     }
 }
 
@@ -110,44 +63,10 @@ const fn is_legal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-'
-}
-
-/// `_-` and eight digits.
-const CHECKSUM: usize = 10;
-
-/// One part of whatever is said: `_` and two hexadecimal digits for any other byte, `_` alone for nothing. What is too
-/// long is cut, and ends in `_-` and a checksum of the whole.
-fn confine(topic: &mut String, value: &str) {
-    if value.is_empty() {
-        return topic.push('_');
-    }
-    let begin = topic.len();
-    for (at, byte) in value.bytes().enumerate() {
-        // Room for a checksum, if anything is left.
-        let room = if at + 1 == value.len() { PART } else { PART - CHECKSUM };
-        let size = if is_plain(byte) { 1 } else { 3 };
-        if topic.len() - begin + size > room {
-            let _ = write!(topic, "_-{:08x}", checksum(value.as_bytes()));
-            return;
-        }
-        if is_plain(byte) {
-            topic.push(char::from(byte));
-        } else {
-            let _ = write!(topic, "_{byte:02X}");
-        }
-    }
-}
-
-/// FNV-1a: two that are cut at the same place are told apart, unless somebody wants them not to be.
-fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use metlog_message::name::LONGEST;
     use metlog_message::{Message, head, wire};
     use proptest::prelude::*;
 
@@ -166,7 +85,7 @@ mod tests {
         assert_eq!(topic(all, "__consumer_offsets", ""), "metlog._5F_5Fconsumer_5Foffsets.6._");
         assert_eq!(topic("{type}", "..", ""), "_2E_2E");
         let long = topic("{logger}", "t", &"a".repeat(1000));
-        assert_eq!(long.len(), PART);
+        assert_eq!(long.len(), LONGEST);
         assert_ne!(long, topic("{logger}", "t", &"a".repeat(1001)));
         assert_eq!(topic("metlog", "counter", "x"), "metlog");
     }
@@ -187,7 +106,7 @@ mod tests {
             prop_assert_eq!(check_name(&topic), Ok(()));
             let parts: Vec<&str> = topic.split('.').collect();
             prop_assert_eq!(parts.len(), 4);
-            prop_assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= PART));
+            prop_assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= LONGEST));
         }
     }
 }

@@ -4,8 +4,8 @@
 //! message as they stand. The table is in the README.
 
 use crate::filler;
+use metlog_http::event;
 use metlog_http::server::Parts;
-use metlog_message::message::Origin;
 use metlog_message::wire::{self, Limits};
 use metlog_message::{Fields, Message, Severity, Timestamp, Value, head};
 
@@ -154,23 +154,11 @@ fn restored(mut entry: Fields) -> Option<Message> {
     // It was added last, so that any of the caller's own stand before it.
     let name = metadata.iter().filter(|(name, _)| name.trim_start_matches('_') == "metlog").last()?.0.to_owned();
     let Some(Value::Map(mut envelope)) = metadata.remove(&name) else { return None };
-    let text = |value: Option<Value>| match value {
-        Some(Value::Str(text)) => Some(text),
-        _ => None,
-    };
     if let Some(whole) = envelope.get("whole").and_then(Value::as_str) {
         return wire::read(whole.as_bytes(), &LIMITS).ok().map(|read| read.message);
     }
-    let mut message = Message::new(text(envelope.remove("type"))?);
-    message.severity = Severity::from_number(envelope.get("severity")?.as_i64()?)?;
+    let mut message = event::opened(&mut envelope)?;
     message.timestamp = envelope.get("timestamp").and_then(Value::as_str).and_then(Timestamp::parse)?;
-    message.logger = text(envelope.remove("logger")).unwrap_or_default();
-    message.hostname = text(envelope.remove("hostname"));
-    message.pid = envelope.get("pid").and_then(Value::as_i64);
-    message.origin = origin(&mut envelope);
-    if let Some(Value::Map(extra)) = envelope.remove("envelope") {
-        message.extra = extra;
-    }
     let body = entry.remove("message").unwrap_or_default();
     message.payload = envelope.remove("payload").unwrap_or(body);
 
@@ -196,16 +184,4 @@ fn restored(mut entry: Fields) -> Option<Message> {
     }
     message.fields = fields;
     Some(message)
-}
-
-fn origin(envelope: &mut Fields) -> Option<Origin> {
-    let (Some(Value::Str(client)), Some(seq)) = (envelope.remove("client"), envelope.remove("seq")) else {
-        return None;
-    };
-    let seq = match seq {
-        Value::Int(seq) => u64::try_from(seq).ok()?,
-        Value::UInt(seq) => seq,
-        _ => return None,
-    };
-    Some(Origin { client, seq })
 }

@@ -29,7 +29,8 @@ pub async fn answer(shelf: Option<Extension<Shelf>>) -> Result<Response<Body>, R
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why));
     };
     shelf.settled().await;
-    let asked = tokio::task::spawn_blocking(move || Stats::of(&*shelf.store)).await;
+    let (_asker, store) = shelf.lend();
+    let asked = tokio::task::spawn_blocking(move || Stats::of(&store)).await;
     match asked {
         Ok(Ok(stats)) => Ok(json(StatusCode::OK, stats.written())),
         Ok(Err(trouble)) => Err(Refused::later(trouble.to_string(), Duration::from_secs(1))),
@@ -60,7 +61,7 @@ impl Stats {
             narrow: Narrow { archived: Some(false), exact: true, ..Narrow::default() },
             order: Order::NewestFirst,
             after: None,
-            deadline: Instant::now() + PATIENCE,
+            deadline: (Instant::now() + PATIENCE).into(),
         };
         let mut seen = 0;
         let end = store.scan(&scan, &mut |row| {

@@ -12,12 +12,13 @@ use metlog_message::{Fields, Lines, Message, Severity, Timestamp, Value};
 use metlog_pipeline::{Reason, Sender, Stop};
 use metlog_query::{Backup, Change, End, Facts, Row, Scan, Shelf, Size, Store, Trouble};
 use metlog_settings::Environment;
+use metlog_testkit::http::{Said, ask};
 use metlog_testkit::inlet::Recorder;
 use metlog_testkit::{Arrived, Peer, python, sample, settings};
 use proptest::prelude::*;
 use serde_json::json;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -78,19 +79,10 @@ impl Running {
     }
 
     fn ask(&self, line: &str, body: &[u8]) -> Answer {
-        let mut socket = TcpStream::connect(self.at).expect("a connection");
-        let length = body.len();
-        let head =
-            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
-        socket.write_all(head.as_bytes()).expect("written");
-        socket.write_all(body).expect("written");
-        let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer of UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        let json: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{text}"));
+        let Said { status, head, body } = ask(self.at, line, body);
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status}: {body}"));
         assert!(body.is_ascii() && json.is_object(), "what its clients survive: {body}");
-        Answer { status, head: head.to_ascii_lowercase(), json }
+        Answer { status, head, json }
     }
 
     fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -332,7 +324,7 @@ struct Kept {
 
 impl Store for Kept {
     fn scan(&self, scan: &Scan, each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>) -> Result<End, Trouble> {
-        assert!(scan.deadline <= Instant::now() + Duration::from_secs(2));
+        assert!(scan.deadline.at() <= Instant::now() + Duration::from_secs(2));
         for (at, raw) in self.lines.iter().enumerate() {
             if at == self.in_time {
                 return Ok(End::Late);
@@ -426,19 +418,6 @@ fn counts_come_from_all_that_is_kept() {
     assert!(none.json["error"].as_str().is_some_and(|why| why.contains("no endpoint that stores")), "{none:?}");
 }
 
-/// As the wire has it: microseconds, and fields in no order.
-fn sorted(mut message: Message) -> Message {
-    message.fields = sorted_fields(message.fields);
-    message.extra = sorted_fields(message.extra);
-    message
-}
-
-fn sorted_fields(fields: Fields) -> Fields {
-    let mut all: Vec<_> = fields.into_iter().collect();
-    all.sort_by(|(one, _), (other, _)| one.cmp(other));
-    all.into_iter().collect()
-}
-
 fn comes_back(running: &Running, messages: &[Message]) {
     let mut batch = Lines::new();
     for message in messages {
@@ -454,7 +433,7 @@ fn comes_back(running: &Running, messages: &[Message]) {
         let mut sent = sent.clone();
         came.extra.remove("via");
         sent.extra.remove("via");
-        assert_eq!(sorted(came), sorted(sent));
+        assert_eq!(sample::sorted(came), sample::sorted(sent));
     }
 }
 

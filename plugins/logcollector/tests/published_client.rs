@@ -6,9 +6,8 @@ use metlog_message::{Fields, Lines, Message, Severity, Timestamp, Value, wire};
 use metlog_pipeline::Sender;
 use metlog_settings::Environment;
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::service::map;
+use metlog_testkit::service::{compare, head, map};
 use metlog_testkit::{python, sample};
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
@@ -202,41 +201,6 @@ fn logs(request: &Request) -> Vec<Value> {
     let body = map(&body);
     assert_eq!(body.len(), 1, "{body:?}");
     body.get("logs").and_then(Value::as_list).expect("`logs`").to_vec()
-}
-
-/// A request without its body. Of the length only whether it is right.
-fn head(request: &Request) -> Value {
-    let mut head: Fields = request.headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
-    head.set("content-length", request.header("content-length") == Some(&request.body.len().to_string()));
-    head.set(":method", request.method.as_str());
-    head.set(":target", request.target.as_str());
-    Value::Map(head)
-}
-
-/// Where two values differ.
-fn differences(path: &str, client: &Value, ours: &Value, found: &mut BTreeSet<String>) {
-    let (Value::Map(client), Value::Map(ours)) = (client, ours) else {
-        if client != ours {
-            found.insert(format!("~{path}"));
-        }
-        return;
-    };
-    let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    for (name, value) in client.iter() {
-        match ours.get(name) {
-            Some(other) => differences(&at(name), value, other, found),
-            None => _ = found.insert(format!("-{}", at(name))),
-        }
-    }
-    found.extend(ours.iter().filter(|(name, _)| !client.contains(name)).map(|(name, _)| format!("+{}", at(name))));
-}
-
-/// That they differ where it was said, and there only.
-fn compare<'a>(client: &Value, ours: &Value, on_purpose: impl IntoIterator<Item = &'a (&'a str, &'a str)>) {
-    let mut found = BTreeSet::new();
-    differences("", client, ours, &mut found);
-    let expected: BTreeSet<String> = on_purpose.into_iter().map(|(difference, _)| (*difference).to_owned()).collect();
-    assert_eq!(found, expected, "\nclient: {}\nours: {}", client.to_text(), ours.to_text());
 }
 
 /// With the place for free data that an entry of ours always has.

@@ -10,6 +10,7 @@ use metlog_http::axum::http::{Response, StatusCode, Uri};
 use metlog_http::event;
 use metlog_http::server::json;
 use metlog_message::{Fields, Value};
+use metlog_query::Store;
 use std::time::Duration;
 
 /// Whoever watches health wants to hear soon.
@@ -100,7 +101,8 @@ pub async fn health(kept: Kept) -> Response<Body> {
     let is_there = kept.is_some();
     let size = match kept {
         Some(Extension(shelf)) => {
-            let asked = tokio::task::spawn_blocking(move || shelf.store.size());
+            let (_asker, store) = shelf.lend();
+            let asked = tokio::task::spawn_blocking(move || store.size());
             match tokio::time::timeout(PROMPT, asked).await {
                 Ok(Ok(Ok(size))) => Some(size),
                 _ => None,

@@ -53,9 +53,9 @@ impl Askers {
             return Err(Refused::later("too many questions at a time; try again", Duration::from_secs(1)));
         };
         shelf.settled().await;
-        let store = shelf.store;
+        let (_asker, store) = shelf.lend();
         let asked = tokio::task::spawn_blocking(move || {
-            let answer = work(&*store, deadline);
+            let answer = work(&store, deadline);
             drop(turn);
             answer
         });

@@ -18,7 +18,7 @@ use metlog_http::{Dialect, DialectEntry, Door, Refused, event};
 use metlog_message::{Message, Timestamp, Value, wire};
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Reason, inventory};
-use metlog_query::{Narrow, Order, Scan};
+use metlog_query::{Narrow, Order, Scan, Store};
 use metlog_settings::Span;
 use serde::Deserialize;
 use std::ops::ControlFlow;
@@ -243,14 +243,15 @@ impl Manager {
     async fn is_kept(&self, kept: Kept, id: &str) -> bool {
         let Some(shelf) = kept else { return false };
         let narrow = Narrow { ids: vec![id.to_owned()], ..Narrow::default() };
-        let deadline = Instant::now() + LOOK_UP;
+        let deadline = (Instant::now() + LOOK_UP).into();
         let Ok(Ok(turn)) = timeout(LOOK_UP, self.looking_up.clone().acquire_owned()).await else { return false };
+        let (_asker, store) = shelf.lend();
         let asked = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let scan = Scan { narrow, order: Order::NewestFirst, after: None, deadline };
             let mut found = false;
             // A store that cannot be read must not keep anyone from writing.
-            let _end = shelf.store.scan(&scan, &mut |row| {
+            let _end = store.scan(&scan, &mut |row| {
                 found = reads::event_of(row).is_some_and(|event| scan.narrow.ids.contains(&event.id));
                 if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });

@@ -115,7 +115,7 @@ fn change(
     let (mut count, mut after) = (0, None);
     loop {
         let mut positions = Vec::new();
-        let scan = Scan { narrow: narrow.clone(), order: Order::OldestFirst, after, deadline };
+        let scan = Scan { narrow: narrow.clone(), order: Order::OldestFirst, after, deadline: deadline.into() };
         let end = store.scan(&scan, &mut |row| {
             if is_meant(row) {
                 positions.push(row.position);

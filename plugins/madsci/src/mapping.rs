@@ -7,8 +7,7 @@
 use crate::event::{Event, SOURCES};
 use crate::{types, ulid};
 use metlog_http::event;
-use metlog_message::message::Origin;
-use metlog_message::{Fields, Message, Severity, Timestamp, Value, wire};
+use metlog_message::{Fields, Message, Timestamp, Value, wire};
 use std::fmt::Write;
 
 /// The envelope key of every message that a dialect made, and what ours says there.
@@ -80,7 +79,7 @@ fn made(mut message: Message) -> Event {
                 continue;
             }
             _ => {
-                let free = free(&data, &name);
+                let free = event::free(&data, &name);
                 if free != name {
                     renamed.set(free.as_str(), name);
                 }
@@ -96,8 +95,7 @@ fn made(mut message: Message) -> Event {
             envelope.set(name, places);
         }
     }
-    let free = free(&data, "metlog");
-    data.push(free, Value::Map(envelope));
+    event::add(&mut data, "metlog", envelope);
     Event {
         id: id.unwrap_or_else(|| ulid::of(&message)),
         kind: kind.or_else(|| types::known_to_both(&message.kind)).unwrap_or(by_severity),
@@ -114,15 +112,6 @@ fn made(mut message: Message) -> Event {
     }
 }
 
-/// A name that is not taken: underscores in front until it is not.
-fn free(data: &Fields, name: &str) -> String {
-    let mut name = name.to_owned();
-    while data.contains(&name) {
-        name.insert(0, '_');
-    }
-    name
-}
-
 fn is_hexadecimal(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -133,24 +122,10 @@ fn remade(event: &Event) -> Option<Message> {
     let (name, _) = data.iter().last()?;
     let name = Some(name).filter(|name| name.trim_start_matches('_') == "metlog")?.to_owned();
     let Some(Value::Map(mut envelope)) = data.remove(&name) else { return None };
-    let mut message = Message::new(text(&mut envelope, "type")?);
-    message.severity = Severity::from_number(envelope.remove("severity")?.as_i64()?)?;
+    let mut message = event::opened(&mut envelope)?;
     message.timestamp = Timestamp::parse(event.timestamp.as_str()?)?;
-    message.logger = text(&mut envelope, "logger").unwrap_or_default();
-    message.hostname = text(&mut envelope, "hostname");
-    message.pid = envelope.remove("pid").and_then(|pid| pid.as_i64());
-    if let (Some(client), Some(seq)) = (text(&mut envelope, "client"), envelope.remove("seq")) {
-        let seq = match seq {
-            Value::UInt(seq) => seq,
-            other => u64::try_from(other.as_i64()?).ok()?,
-        };
-        message.origin = Some(Origin { client, seq });
-    }
     let said = data.remove("message")?;
     message.payload = envelope.remove("payload").unwrap_or(said);
-    if let Some(Value::Map(extra)) = envelope.remove("envelope") {
-        message.extra = extra;
-    }
     message.fields = fields_again(event, data, &envelope)?;
     let again = made(message.clone());
     // Without an id of its own and without a running number, chance had given the event its id.
@@ -194,13 +169,6 @@ fn fields_again(event: &Event, data: Fields, envelope: &Fields) -> Option<Fields
         fields.insert(at.min(fields.len()), (name.to_owned(), value));
     }
     Some(fields.into_iter().collect())
-}
-
-fn text(fields: &mut Fields, name: &str) -> Option<String> {
-    match fields.remove(name) {
-        Some(Value::Str(text)) => Some(text),
-        _ => None,
-    }
 }
 
 /// Any other event as a message: its keys are fields, its text is the payload.

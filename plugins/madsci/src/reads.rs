@@ -101,7 +101,7 @@ impl Page {
 }
 
 fn scan(narrow: Narrow, deadline: Instant) -> Scan {
-    Scan { narrow, order: Order::NewestFirst, after: None, deadline }
+    Scan { narrow, order: Order::NewestFirst, after: None, deadline: deadline.into() }
 }
 
 /// `GET /event/{id}`.

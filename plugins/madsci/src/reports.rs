@@ -208,7 +208,7 @@ fn trouble(why: &str) -> Response<Body> {
 fn whole(store: &dyn Store, deadline: Instant) -> Result<Option<Range>, Trouble> {
     let first = |order| {
         let mut found = None;
-        let scan = Scan { narrow: Narrow::default(), order, after: None, deadline };
+        let scan = Scan { narrow: Narrow::default(), order, after: None, deadline: deadline.into() };
         store.scan(&scan, &mut |row| {
             found = event_of(row).map(|_| row.timestamp);
             if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -235,7 +235,7 @@ fn gather(
         },
         order,
         after: None,
-        deadline,
+        deadline: deadline.into(),
     };
     let (mut events, mut texts) = (Vec::new(), 0);
     let behind = range.end.nanos().checked_add(1).map(Timestamp::from_nanos);

@@ -5,8 +5,8 @@
 
 use crate::id::Id;
 use crate::title::title_of;
+use metlog_http::event;
 use metlog_http::server::Parts;
-use metlog_message::message::Origin;
 use metlog_message::wire::{self, Limits};
 use metlog_message::{Fields, Message, Severity, Timestamp, Value, head};
 use std::borrow::Cow;
@@ -264,19 +264,7 @@ fn restored(mut event: Fields) -> Option<Message> {
     // It was added last, so that any of the caller's own stand before it.
     let name = fields.iter().filter(|(name, _)| name.trim_start_matches('_') == "metlog").last()?.0.to_owned();
     let Some(Value::Map(mut envelope)) = fields.remove(&name) else { return None };
-    let text = |value: Option<Value>| match value {
-        Some(Value::Str(text)) => Some(text),
-        _ => None,
-    };
-    let mut message = Message::new(text(envelope.remove("type"))?);
-    message.severity = Severity::from_number(envelope.get("severity")?.as_i64()?)?;
-    message.logger = text(envelope.remove("logger")).unwrap_or_default();
-    message.hostname = text(envelope.remove("hostname"));
-    message.pid = envelope.get("pid").and_then(Value::as_i64);
-    message.origin = origin(&mut envelope);
-    if let Some(Value::Map(extra)) = envelope.remove("envelope") {
-        message.extra = extra;
-    }
+    let mut message = event::opened(&mut envelope)?;
     let body = event.remove("body").unwrap_or_default();
     let derived = title_of(&body.to_text(), &message.kind);
     message.payload = envelope.remove("payload").unwrap_or(body);
@@ -309,16 +297,4 @@ fn restored(mut event: Fields) -> Option<Message> {
     }
     message.fields = fields;
     Some(message)
-}
-
-fn origin(envelope: &mut Fields) -> Option<Origin> {
-    let (Some(Value::Str(client)), Some(seq)) = (envelope.remove("client"), envelope.remove("seq")) else {
-        return None;
-    };
-    let seq = match seq {
-        Value::Int(seq) => u64::try_from(seq).ok()?,
-        Value::UInt(seq) => seq,
-        _ => return None,
-    };
-    Some(Origin { client, seq })
 }

@@ -9,12 +9,13 @@ use metlog_message::message::Origin;
 use metlog_message::wire::{self, Limits};
 use metlog_message::{Fields, Lines, Message, Severity, Timestamp, Value};
 use metlog_pipeline::{Reason, Sender, Stop};
+use metlog_testkit::http::{Said, ask};
 use metlog_testkit::inlet::Recorder;
 use metlog_testkit::{Arrived, Peer, open, python, sample, settings};
 use proptest::prelude::*;
 use serde_json::json;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,19 +65,10 @@ impl Running {
     }
 
     fn ask(&self, line: &str, body: &[u8]) -> Answer {
-        let mut socket = TcpStream::connect(self.at).expect("a connection");
-        let length = body.len();
-        let head =
-            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
-        socket.write_all(head.as_bytes()).expect("written");
-        socket.write_all(body).expect("written");
-        let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer of UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        let json: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{text}"));
+        let Said { status, head, body } = ask(self.at, line, body);
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status}: {body}"));
         assert!(body.is_ascii() && json.is_object(), "what its clients survive: {body}");
-        Answer { status, head: head.to_ascii_lowercase(), json }
+        Answer { status, head, json }
     }
 
     fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -350,19 +342,6 @@ fn full_is_said_and_nothing_of_the_batch_is_taken() {
     assert_eq!((seen.accepted.len(), seen.count(Reason::SpoolFull), seen.pending, seen.forgotten), (2, 2, 0, 0));
 }
 
-/// As the wire has it: microseconds, and fields in no order.
-fn sorted(mut message: Message) -> Message {
-    message.fields = sorted_fields(message.fields);
-    message.extra = sorted_fields(message.extra);
-    message
-}
-
-fn sorted_fields(fields: Fields) -> Fields {
-    let mut all: Vec<_> = fields.into_iter().collect();
-    all.sort_by(|(one, _), (other, _)| one.cmp(other));
-    all.into_iter().collect()
-}
-
 fn comes_back(running: &Running, messages: &[Message]) {
     let mut batch = Lines::new();
     for message in messages {
@@ -378,7 +357,7 @@ fn comes_back(running: &Running, messages: &[Message]) {
         let mut sent = sent.clone();
         came.extra.remove("via");
         sent.extra.remove("via");
-        assert_eq!(sorted(came), sorted(sent));
+        assert_eq!(sample::sorted(came), sample::sorted(sent));
     }
 }
 

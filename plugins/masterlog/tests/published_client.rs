@@ -3,9 +3,8 @@
 use metlog_masterlog as _;
 use metlog_message::{Fields, Lines, Message, Severity, Timestamp, Value, wire};
 use metlog_testkit::http::{Answer, HttpPeer, Request};
-use metlog_testkit::service::map;
+use metlog_testkit::service::{compare, head, map};
 use metlog_testkit::{open, python, sample};
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -147,41 +146,6 @@ fn logs(requests: &[Request]) -> Vec<Value> {
         _ => panic!("no `logs` in {}", String::from_utf8_lossy(&request.body)),
     };
     requests.iter().flat_map(of_one).collect()
-}
-
-/// A request without its body. Of the length only whether it is right.
-fn head(request: &Request) -> Value {
-    let mut head: Fields = request.headers.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
-    head.set("content-length", request.header("content-length") == Some(&request.body.len().to_string()));
-    head.set(":method", request.method.as_str());
-    head.set(":target", request.target.as_str());
-    Value::Map(head)
-}
-
-/// Where two values differ: `-` and a path that only the client's has, `+` only ours, `~` another value or type.
-fn differences(path: &str, client: &Value, ours: &Value, found: &mut BTreeSet<String>) {
-    let (Value::Map(client), Value::Map(ours)) = (client, ours) else {
-        if client != ours {
-            found.insert(format!("~{path}"));
-        }
-        return;
-    };
-    let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    for (name, value) in client.iter() {
-        match ours.get(name) {
-            Some(other) => differences(&at(name), value, other, found),
-            None => _ = found.insert(format!("-{}", at(name))),
-        }
-    }
-    found.extend(ours.iter().filter(|(name, _)| !client.contains(name)).map(|(name, _)| format!("+{}", at(name))));
-}
-
-/// That they differ where it was said, and there only.
-fn compare<'a>(client: &Value, ours: &Value, on_purpose: impl IntoIterator<Item = &'a (&'a str, &'a str)>) {
-    let mut found = BTreeSet::new();
-    differences("", client, ours, &mut found);
-    let expected: BTreeSet<String> = on_purpose.into_iter().map(|(difference, _)| (*difference).to_owned()).collect();
-    assert_eq!(found, expected, "\nclient: {}\nours: {}", client.to_text(), ours.to_text());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use crate::config::{Login, Servers, Tls, default_urls};
+use crate::config::{Login, Servers, Tls, default_urls, timeout};
 use crate::link::{Fault, Link};
 use crate::stream;
 use async_trait::async_trait;
@@ -42,8 +42,13 @@ fn subject() -> String {
     "metlog-fleet".to_owned()
 }
 
-fn timeout() -> Span {
-    Span(Duration::from_secs(10))
+/// The servers, if all of it can be meant.
+fn plan(config: &BeaconConfig) -> Result<Servers, String> {
+    let subject = &config.subject;
+    if stream::check_pattern("subject", subject).is_err() || subject.contains(['*', '>']) || subject.contains('$') {
+        return Err(format!("`subject`: `{subject}` is no subject of one fleet; one is written like `metlog-fleet`"));
+    }
+    Servers::new(&config.urls, &config.login, &config.tls, config.timeout)
 }
 
 /// Says and hears words under one subject.
@@ -56,25 +61,16 @@ impl Configured for NatsBeacon {
     type Config = BeaconConfig;
 
     fn check(config: &BeaconConfig) -> Result<(), String> {
-        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?;
-        let subject = &config.subject;
-        if stream::check_pattern("subject", subject).is_err() || subject.contains(['*', '>']) || subject.contains('$') {
-            return Err(format!(
-                "`subject`: `{subject}` is no subject of one fleet; one is written like `metlog-fleet`"
-            ));
-        }
-        Ok(())
+        plan(config).map(drop)
+    }
+
+    fn examine(config: &BeaconConfig) -> Result<Vec<String>, String> {
+        plan(config)?.examine()
     }
 
     /// Connects only when it runs: a router starts without the others.
-    fn examine(config: &BeaconConfig) -> Result<Vec<String>, String> {
-        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
-    }
-
     fn open(config: BeaconConfig) -> Result<Self, String> {
-        Self::check(&config)?;
-        let servers = Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?;
-        Ok(NatsBeacon { servers, subject: config.subject })
+        Ok(NatsBeacon { servers: plan(&config)?, subject: config.subject })
     }
 }
 

@@ -1,15 +1,11 @@
 //! Which servers, who we are there, TLS.
 
 use async_nats::ServerAddr;
-use metlog_settings::Secret;
+use metlog_settings::{Secret, Span};
 use metlog_tls::Trust;
 use serde::Deserialize;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Larger than any password, key or credentials file.
-const MAX_FILE: u64 = 64 * 1024;
 
 /// Who we are to the servers: one of the ways NATS knows.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -64,6 +60,10 @@ pub(crate) fn default_urls() -> Vec<String> {
     vec!["nats://127.0.0.1:4222".to_owned()]
 }
 
+pub(crate) fn timeout() -> Span {
+    Span(Duration::from_secs(10))
+}
+
 /// All that is needed to connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Servers {
@@ -85,7 +85,8 @@ pub(crate) enum Proof {
 
 impl Servers {
     /// What the settings say, if they are right. Touches nothing.
-    pub fn new(urls: &[String], login: &Login, tls: &Tls, timeout: Duration) -> Result<Self, String> {
+    pub fn new(urls: &[String], login: &Login, tls: &Tls, timeout: Span) -> Result<Self, String> {
+        let timeout = timeout.duration();
         if urls.is_empty() || urls.len() > 64 {
             return Err("`urls` needs 1 to 64 servers, such as `nats://127.0.0.1:4222`".into());
         }
@@ -156,7 +157,8 @@ impl Login {
     /// Files are read anew for each connection, so that a key can change under a program that runs.
     pub(crate) fn proof(&self) -> Result<Proof, String> {
         if let Some(path) = &self.creds_file {
-            return read("creds_file", path).map(Proof::Credentials);
+            // async-nats wants the end of the last line as well.
+            return read("creds_file", path).map(|text| Proof::Credentials(format!("{text}\n")));
         }
         if let Some(seed) = either("nkey_file", self.nkey.as_ref(), self.nkey_file.as_deref())? {
             return Ok(Proof::Seed(seed.trim().to_owned()));
@@ -175,21 +177,14 @@ impl Login {
 fn either(key: &str, given: Option<&Secret>, file: Option<&Path>) -> Result<Option<String>, String> {
     match (given, file) {
         (Some(secret), _) => Ok(Some(secret.reveal().to_owned())),
-        (None, Some(path)) => {
-            let text = read(key, path)?;
-            let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r'));
-            Ok(Some(text.to_owned()))
-        }
+        (None, Some(path)) => read(key, path).map(Some),
         (None, None) => Ok(None),
     }
 }
 
 fn read(key: &str, path: &Path) -> Result<String, String> {
-    let wrong = |why: String| format!("`login.{key}` {}: {why}", path.display());
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
-    if text.len() as u64 > MAX_FILE { Err(wrong("it is too large for a secret".into())) } else { Ok(text) }
+    let secret = Secret::from_file(path).map_err(|why| format!("`login.{key}` {why}"))?;
+    Ok(secret.reveal().to_owned())
 }
 
 #[cfg(test)]
@@ -198,7 +193,7 @@ mod tests {
 
     fn servers(urls: &[&str], login: &Login) -> Result<Servers, String> {
         let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
-        Servers::new(&urls, login, &Tls::default(), Duration::from_secs(1))
+        Servers::new(&urls, login, &Tls::default(), timeout())
     }
 
     #[test]

@@ -1,4 +1,3 @@
-use crate::config::Servers;
 use crate::publisher::Publisher;
 use crate::sender::{PACING, SenderConfig};
 use metlog_pipeline::registry::Configured;
@@ -31,7 +30,7 @@ impl Configured for NatsEndpoint {
     }
 
     fn examine(config: &SenderConfig) -> Result<Vec<String>, String> {
-        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
+        config.plan()?.servers.examine()
     }
 
     fn open(config: SenderConfig) -> Result<Self, String> {

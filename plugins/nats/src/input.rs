@@ -1,4 +1,4 @@
-use crate::config::{Login, Servers, Tls, default_urls};
+use crate::config::{Login, Servers, Tls, default_urls, timeout};
 use crate::consumer::{self, Wanted};
 use crate::link::{Fault, Link};
 use crate::number::Numbers;
@@ -20,10 +20,6 @@ const AHEAD: usize = 4;
 
 /// So long it is waited for the spool's disk and for the last acknowledgements, once it is time to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The spool says when to try again; within these bounds.
-const SOONEST: Duration = Duration::from_millis(10);
-const LATEST: Duration = Duration::from_secs(1);
 
 /// What acknowledges begin with: nothing else is answered, whatever a message gives as its reply subject.
 const ACK: &str = "$JS.ACK.";
@@ -88,8 +84,23 @@ fn number() -> bool {
     true
 }
 
-fn timeout() -> Span {
-    Span(Duration::from_secs(10))
+/// The servers, if all of it can be meant.
+fn plan(config: &InputConfig) -> Result<Servers, String> {
+    config.stream.check()?;
+    stream::check_name("consumer", &config.consumer)?;
+    if let Some(filter) = &config.filter {
+        stream::check_pattern("filter", filter)?;
+    }
+    if !(1..=10_000).contains(&config.batch) {
+        return Err(format!("`batch` is {}; 1 to 10000 are possible, 500 is usual", config.batch));
+    }
+    if config.max_ack_pending < config.batch {
+        return Err(format!("`max_ack_pending` is {}, less than one `batch`", config.max_ack_pending));
+    }
+    if config.ack_wait.duration() < Duration::from_secs(1) {
+        return Err("`ack_wait` is shorter than 1s; 30s is usual".into());
+    }
+    Servers::new(&config.urls, &config.login, &config.tls, config.timeout)
 }
 
 /// Pulls messages.
@@ -102,33 +113,16 @@ impl Configured for NatsInput {
     type Config = InputConfig;
 
     fn check(config: &InputConfig) -> Result<(), String> {
-        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?;
-        config.stream.check()?;
-        stream::check_name("consumer", &config.consumer)?;
-        if let Some(filter) = &config.filter {
-            stream::check_pattern("filter", filter)?;
-        }
-        if !(1..=10_000).contains(&config.batch) {
-            return Err(format!("`batch` is {}; 1 to 10000 are possible, 500 is usual", config.batch));
-        }
-        if config.max_ack_pending < config.batch {
-            return Err(format!("`max_ack_pending` is {}, less than one `batch`", config.max_ack_pending));
-        }
-        if config.ack_wait.duration() < Duration::from_secs(1) {
-            return Err("`ack_wait` is shorter than 1s; 30s is usual".into());
-        }
-        Ok(())
+        plan(config).map(drop)
     }
 
     fn examine(config: &InputConfig) -> Result<Vec<String>, String> {
-        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
+        plan(config)?.examine()
     }
 
     /// Connects only when it runs: a router starts and takes from its other inputs while NATS is away.
     fn open(config: InputConfig) -> Result<Self, String> {
-        Self::check(&config)?;
-        let servers = Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?;
-        Ok(NatsInput { config, servers })
+        Ok(NatsInput { servers: plan(&config)?, config })
     }
 }
 
@@ -271,7 +265,7 @@ impl Session {
                     self.waiting.push_back((self.inlet.durable(), std::mem::take(&mut self.held)));
                 }
             }
-            Err(full) => self.retry = Some(Instant::now() + full.retry_after.clamp(SOONEST, LATEST)),
+            Err(full) => self.retry = Some(Instant::now() + full.retry_after),
         }
     }
 

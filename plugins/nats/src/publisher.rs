@@ -4,12 +4,12 @@
 use crate::config::Servers;
 use crate::link::{Fault, Link, of_jetstream};
 use crate::stream::{self, StreamConfig};
-use crate::subject::{self, Template};
+use crate::subject::{ESCAPE, Template};
 use async_nats::jetstream::{ErrorCode, publish::PublishAck, response::Response};
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber, client::PublishErrorKind, header};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use metlog_message::{Head, Lines, head, wire};
+use metlog_message::{Head, Lines, head};
 use metlog_pipeline::SendError;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::ops::Range;
@@ -23,9 +23,6 @@ const WINDOW: usize = 1024;
 
 /// How much later than its own time-out the thread may answer on a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
-
-/// Reasons named in one error text.
-const REASONS: usize = 3;
 
 /// What there is to know for publishing.
 pub(crate) struct Plan {
@@ -272,15 +269,8 @@ fn unheard(plan: &Plan) -> Fault {
 
 /// Subject and headers of a message; none if it is no message.
 fn address(plan: &Plan, text: &[u8], spool: Option<u64>) -> Option<(String, HeaderMap)> {
-    let limits = wire::Limits::NONE;
     let mut strict = Vec::new();
-    let head = match head::scan(text, &limits) {
-        Ok(head) => head,
-        Err(_) => {
-            wire::write(&mut strict, &wire::read(text, &limits).ok()?.message);
-            head::scan(&strict, &limits).ok()?
-        }
-    };
+    let head = head::of(text, &mut strict)?;
     let mut headers = HeaderMap::new();
     if let Some(id) = id(plan, &head, text, spool) {
         headers.insert(header::NATS_MESSAGE_ID, id);
@@ -296,13 +286,13 @@ fn address(plan: &Plan, text: &[u8], spool: Option<u64>) -> Option<(String, Head
 fn id(plan: &Plan, head: &Head<'_>, text: &[u8], spool: Option<u64>) -> Option<String> {
     let mut id = String::with_capacity(48);
     if let Some((client, seq)) = &head.origin {
-        subject::confine(&mut id, client);
+        ESCAPE.push(&mut id, client);
         id.push_str(&format!("-{seq}"));
         return Some(id);
     }
     let mut hasher = DefaultHasher::new();
     hasher.write(text);
-    subject::confine(&mut id, &plan.router);
+    ESCAPE.push(&mut id, &plan.router);
     id.push_str(&format!("-{}-{:016x}", spool?, hasher.finish()));
     Some(id)
 }
@@ -330,19 +320,8 @@ impl Books {
             None => {}
         }
         let count = self.states.len();
-        let (mut which, mut reasons) = (Vec::new(), Vec::new());
-        for (at, state) in self.states.into_iter().enumerate() {
-            if let State::Refused(why) = state {
-                which.push(at);
-                if reasons.len() < REASONS {
-                    reasons.push(format!("number {at}: {why}"));
-                }
-            }
-        }
-        if which.is_empty() {
-            return Ok(());
-        }
-        let why = format!("{} of {count} refused; {}", which.len(), reasons.join("; "));
-        Err(SendError::Refuse { why, which })
+        let refused =
+            self.states.into_iter().map(|state| if let State::Refused(why) = state { Some(why) } else { None });
+        SendError::refused(count, refused.enumerate().filter_map(|(at, why)| Some((at, why?))))
     }
 }

@@ -1,4 +1,4 @@
-use crate::config::{Login, Servers, Tls, default_urls};
+use crate::config::{Login, Servers, Tls, default_urls, timeout};
 use crate::publisher::{Plan, Publisher};
 use crate::stream::StreamConfig;
 use crate::subject::Template;
@@ -38,17 +38,13 @@ fn subject() -> String {
     "metlog.{type}.{severity}.{logger}".to_owned()
 }
 
-pub(crate) fn timeout() -> Span {
-    Span(Duration::from_secs(10))
-}
-
 /// Messages and bytes of one batch: some windows full, so that waiting for the last confirmations is a small part.
 pub(crate) const PACING: Pacing =
     Pacing { messages: 4096, bytes: 2 * 1024 * 1024, wait: Duration::ZERO, min_interval: Duration::ZERO };
 
 impl SenderConfig {
     pub(crate) fn plan(&self) -> Result<Plan, String> {
-        let servers = Servers::new(&self.urls, &self.login, &self.tls, self.timeout.duration())?;
+        let servers = Servers::new(&self.urls, &self.login, &self.tls, self.timeout)?;
         let template = Template::parse(&self.subject)?;
         if let Some(stream) = &self.stream {
             stream.check()?;
@@ -100,7 +96,7 @@ impl Configured for NatsSender {
     }
 
     fn examine(config: &SenderConfig) -> Result<Vec<String>, String> {
-        Servers::new(&config.urls, &config.login, &config.tls, config.timeout.duration())?.examine()
+        config.plan()?.servers.examine()
     }
 
     fn open(config: SenderConfig) -> Result<Self, String> {

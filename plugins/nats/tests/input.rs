@@ -192,9 +192,6 @@ fn a_consumer_that_is_otherwise_is_refused_with_both() {
     // Of a work queue there is one consumer for a subject.
     let why = Running::start(&server, &recorder, "consumer = 'another'").result().expect_err("refused");
     assert!(why.contains("making the consumer `another`"), "{why}");
-    raw.make(Config { name: "O".into(), subjects: vec!["o".into()], ..Config::default() });
-    let why = Running::start(&server, &recorder, "").result().expect_err("refused");
-    assert!(why.contains("there"), "{why}");
 }
 
 #[test]

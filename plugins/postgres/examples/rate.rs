@@ -101,7 +101,12 @@ fn main() {
     ] {
         let begun = Instant::now();
         let mut count = 0;
-        let scan = Scan { narrow, order: Order::NewestFirst, after: None, deadline: begun + Duration::from_secs(600) };
+        let scan = Scan {
+            narrow,
+            order: Order::NewestFirst,
+            after: None,
+            deadline: (begun + Duration::from_secs(600)).into(),
+        };
         let end = store.scan(&scan, &mut |_| {
             count += 1;
             if count == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

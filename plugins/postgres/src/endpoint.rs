@@ -22,9 +22,6 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// For so long nobody tries again to make a partition that could not be made.
 const LATER: Duration = Duration::from_secs(60);
 
-/// Reasons named in one error text.
-const REASONS: usize = 3;
-
 /// Writes messages as rows.
 pub struct PostgresEndpoint {
     target: Target,
@@ -175,7 +172,8 @@ impl Endpoint for PostgresEndpoint {
                 refused.extend(places.get(row).map(|at| (*at, why)));
             }
         }
-        verdict(batch.ids().len(), refused)
+        refused.sort_unstable();
+        SendError::refused(batch.ids().len(), refused)
     }
 
     fn tick(&mut self) -> Result<(), SendError> {
@@ -221,20 +219,6 @@ fn note_month(
     if window.holds(month) {
         needed.insert(month);
     }
-}
-
-fn verdict(count: usize, mut refused: Vec<(usize, String)>) -> Result<(), SendError> {
-    if refused.is_empty() {
-        return Ok(());
-    }
-    refused.sort_unstable();
-    let reasons: Vec<String> = refused.iter().take(REASONS).map(|(at, why)| format!("number {at}: {why}")).collect();
-    let more = match refused.len().saturating_sub(REASONS) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    let why = format!("{} of {count} refused; {}{more}", refused.len(), reasons.join("; "));
-    Err(SendError::Refuse { why, which: refused.into_iter().map(|(at, _)| at).collect() })
 }
 
 impl Configured for PostgresEndpoint {

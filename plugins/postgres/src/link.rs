@@ -4,16 +4,15 @@
 use crate::config::Target;
 use crate::schema;
 use metlog_pipeline::SendError;
-use metlog_query::Trouble;
+use metlog_query::{Deadline, Trouble};
+use metlog_settings::Secret;
 use std::error::Error as _;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Connection, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
-
-/// Larger than any password.
-const MAX_PASSWORD: u64 = 64 * 1024;
 
 /// Of what a server says in an error.
 const WORDS: usize = 300;
@@ -65,13 +64,8 @@ impl Link {
         let runtime = runtime.map_err(|error| Fault::Away(format!("no connection can be made: {error}")))?;
         let mut server = target.server.clone();
         if let Some(path) = &target.password_file {
-            let wrong = |why: String| Fault::Barred(format!("`password_file` {}: {why}", path.display()));
-            let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-            if size > MAX_PASSWORD {
-                return Err(wrong("it is too large for a password".into()));
-            }
-            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-            server.password(text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r')));
+            let password = Secret::from_file(path);
+            server.password(password.map_err(|why| Fault::Barred(format!("`password_file` {why}")))?.reveal());
         }
         let connecting = async {
             Ok(match &target.tls {
@@ -79,7 +73,7 @@ impl Link {
                 None => driven(server.connect(tokio_postgres::NoTls).await?),
             })
         };
-        let client = within(&runtime, until, connecting)?;
+        let client = within(&runtime, &until.into(), connecting)?;
         let link = Link { client, runtime: Some(runtime) };
         // The server gives up by itself as well: what we walk away from must not go on holding locks.
         let millis = target.timeout.as_millis();
@@ -94,16 +88,29 @@ impl Link {
     }
 
     /// Waits for an answer, until then.
-    pub fn run<T>(&self, until: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+    pub fn run<T>(&self, until: impl Into<Deadline>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
         match &self.runtime {
-            Some(runtime) => within(runtime, until, work),
+            Some(runtime) => within(runtime, &until.into(), work),
             None => Err(Fault::Away("the connection is closed".into())),
         }
     }
 
     /// Of statements without parameters.
-    pub fn batch(&self, until: Instant, sql: &str) -> Result<(), Fault> {
+    pub fn batch(&self, until: impl Into<Deadline>, sql: &str) -> Result<(), Fault> {
         self.run(until, self.client.batch_execute(sql))
+    }
+
+    /// Tells the server to stop what it does here: it would not notice that nobody listens before it has something to say.
+    /// If it cannot be told, its own `statement_timeout` ends it.
+    pub fn cancel(self, target: &Target) {
+        let token = self.client.cancel_token();
+        let telling = async {
+            match &target.tls {
+                Some(tls) => token.cancel_query(MakeRustlsConnect::new((*tls.config()).clone())).await,
+                None => token.cancel_query(tokio_postgres::NoTls).await,
+            }
+        };
+        let _told = self.run(Instant::now() + target.timeout, telling);
     }
 }
 
@@ -127,12 +134,17 @@ where
     client
 }
 
-fn within<T>(runtime: &Runtime, until: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-    let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    match runtime.block_on(async { tokio::time::timeout(left, work).await }) {
-        Ok(answer) => answer.map_err(|error| fault(&error)),
-        Err(_) => Err(Fault::Late),
-    }
+fn within<T>(runtime: &Runtime, until: &Deadline, work: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+    runtime.block_on(async {
+        let mut work = pin!(work);
+        loop {
+            match tokio::time::timeout(until.nap().max(Duration::from_millis(1)), &mut work).await {
+                Ok(answer) => return answer.map_err(|error| fault(&error)),
+                Err(_) if until.is_over() => return Err(Fault::Late),
+                Err(_) => {}
+            }
+        }
+    })
 }
 
 /// What an error means for whoever waits.

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use metlog_message::Timestamp;
 use metlog_pipeline::inventory;
 use metlog_pipeline::registry::Configured;
-use metlog_query::{Backup, Change, Cursor, End, Row, Scan, Size, Store, StoreEntry, Trouble};
+use metlog_query::{Backup, Change, Cursor, Deadline, End, Row, Scan, Size, Store, StoreEntry, Trouble};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -66,7 +66,7 @@ impl PostgresStore {
     }
 
     /// A connection, and whether it has been used before.
-    fn lease(&self, until: Instant) -> Result<(Lease<'_>, Link, bool), Fault> {
+    fn lease(&self, until: &Deadline) -> Result<(Lease<'_>, Link, bool), Fault> {
         let mut pool = self.lock();
         loop {
             if let Some(link) = pool.idle.pop() {
@@ -76,14 +76,14 @@ impl PostgresStore {
                 pool.open += 1;
                 drop(pool);
                 let lease = Lease { store: self, link: None };
-                let link = Link::open(&self.target, until.min(Instant::now() + self.target.timeout))?;
+                let link = Link::open(&self.target, until.at().min(Instant::now() + self.target.timeout))?;
                 return Ok((lease, link, false));
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let nap = until.nap();
+            if nap.is_zero() {
                 return Err(Fault::Late);
             }
-            pool = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
+            pool = self.freed.wait_timeout(pool, nap).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -91,7 +91,7 @@ impl PostgresStore {
     /// as long as `again` says that nobody has noticed.
     fn with<T>(
         &self,
-        until: Instant,
+        until: &Deadline,
         mut work: impl FnMut(&Link) -> Result<T, Fault>,
         again: impl Fn() -> bool,
     ) -> Result<T, Fault> {
@@ -112,14 +112,19 @@ impl PostgresStore {
                     self.freed.notify_all();
                     continue;
                 }
-                Err(_) => drop((link, lease)),
+                Err(_) => {
+                    if until.has_left() {
+                        link.cancel(&self.target);
+                    }
+                    drop(lease);
+                }
             }
             return outcome;
         }
     }
 
     fn once<T>(&self, work: impl FnMut(&Link) -> Result<T, Fault>) -> Result<T, Trouble> {
-        self.with(self.until(), work, || true).map_err(Fault::trouble)
+        self.with(&self.until().into(), work, || true).map_err(Fault::trouble)
     }
 
     fn until(&self) -> Instant {
@@ -127,9 +132,9 @@ impl PostgresStore {
     }
 
     fn read(&self, link: &Link, scan: &Scan, each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>) -> Result<End, Fault> {
-        let until = scan.deadline;
+        let until = &scan.deadline;
         let ask = |scan: &Scan| Question::of(scan, &self.target.table, self.target.max_age);
-        let millis = until.saturating_duration_since(Instant::now()).as_millis().max(1);
+        let millis = until.at().saturating_duration_since(Instant::now()).as_millis().max(1);
         // Whatever goes wrong, the connection is given up, and with it transaction and cursor.
         link.batch(until, &format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {millis}"))?;
         let mut question = ask(scan);
@@ -205,7 +210,7 @@ async fn give(
 
 impl Store for PostgresStore {
     fn scan(&self, scan: &Scan, each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>) -> Result<End, Trouble> {
-        if Instant::now() >= scan.deadline {
+        if scan.deadline.is_over() {
             return Ok(End::Late);
         }
         let given = Cell::new(false);
@@ -213,7 +218,7 @@ impl Store for PostgresStore {
             given.set(true);
             each(row)
         };
-        match self.with(scan.deadline, |link| self.read(link, scan, &mut noting), || !given.get()) {
+        match self.with(&scan.deadline, |link| self.read(link, scan, &mut noting), || !given.get()) {
             Err(Fault::Late) => Ok(End::Late),
             outcome => outcome.map_err(Fault::trouble),
         }

@@ -31,7 +31,7 @@ fn large_messages_are_in_memory_one_after_another() {
     let before = resident();
     let (mut most, mut bytes) = (0, 0);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let scan = Scan { narrow: Narrow::default(), order: Order::OldestFirst, after: None, deadline };
+    let scan = Scan { narrow: Narrow::default(), order: Order::OldestFirst, after: None, deadline: deadline.into() };
     let end = store.scan(&scan, &mut |row| {
         bytes += row.raw.len() as u64;
         most = most.max(resident());

@@ -1,6 +1,6 @@
-use metlog_http::forward;
+use metlog_http::forward::{self, PER_REQUEST};
 use metlog_http::{
-    Address, Blocking, Codec, Compress, Connection, Delivery, Key, Options, Post, Rejected, Taken, Trouble,
+    Blocking, Codec, Compress, Connection, Delivery, Options, Post, Rejected, Taken, Trouble, to_router,
 };
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Endpoint, EndpointEntry, Pacing, Picked, SendError, inventory};
@@ -10,17 +10,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Messages in one request at the most: the answer names so many.
-const PER_REQUEST: usize = 4096;
-
 /// What is larger than this expanded has to be at least a hundredth of it compressed, or it is taken for a bomb.
 const BYTES: usize = 1024 * 1024;
 
 /// How long a message waits for company: a request and its sync cost the same for one and for thousands.
 const WAIT: Duration = Duration::from_millis(50);
-
-/// The answer names every rejected message.
-const REPLY_LIMIT: usize = 1024 * 1024;
 
 /// Smaller bodies are not compressed.
 const COMPRESS_ABOVE: usize = 1024;
@@ -161,15 +155,9 @@ impl Hop<'_> {
             return Err(Trouble::Refuse { why: "too many ids for one header".to_owned(), status: 413 });
         }
         let headers = [(forward::FROM, self.from.to_owned()), (forward::IDS, ids), (forward::PASSED, passed)];
-        let post = |codec: Codec| {
-            let mut body = Vec::with_capacity(items.iter().map(|item| item.line.len() + 1).sum());
-            for item in items {
-                body.extend_from_slice(item.line);
-                body.push(b'\n');
-            }
-            let compress = Compress { codec, above: COMPRESS_ABOVE };
-            Post { content_type: "application/x-ndjson", body, compress }
-        };
+        let lines: Vec<&[u8]> = items.iter().map(|item| item.line).collect();
+        let post =
+            |codec: Codec| Post::lines("application/x-ndjson", &lines, Compress { codec, above: COMPRESS_ABOVE });
         let mut reply = self.client.post_with(post(self.compress), &headers);
         if items.len() == 1 && matches!(reply, Err(Trouble::Refuse { status: 413, .. })) && self.compress != Codec::None
         {
@@ -180,21 +168,12 @@ impl Hop<'_> {
     }
 }
 
-/// Where to, and who we are.
-fn plan(config: &Config) -> Result<(Address, Key), String> {
-    let mut address = Address::parse("url", &config.url)?;
-    if address.path() == "/" {
-        address = address.with_path("/v1/messages");
-    }
-    Ok((address, Key::bearer("key", config.key.clone(), config.key_file.clone())?))
-}
-
 impl Configured for RouterEndpoint {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
         config.connection.check()?;
-        plan(config).map(drop)
+        to_router(&config.url, config.key.clone(), config.key_file.clone()).map(drop)
     }
 
     fn examine(config: &Config) -> Result<Vec<String>, String> {
@@ -202,14 +181,9 @@ impl Configured for RouterEndpoint {
     }
 
     fn open(config: Config) -> Result<Self, String> {
-        let (address, key) = plan(&config)?;
-        let options = Options {
-            connection: config.connection,
-            key,
-            timeout: config.timeout.duration(),
-            reply_limit: REPLY_LIMIT,
-            hear: Some(forward::LOOP),
-        };
+        let (address, options) = to_router(&config.url, config.key, config.key_file)?;
+        let (connection, timeout) = (config.connection, config.timeout.duration());
+        let options = Options { connection, timeout, hear: Some(forward::LOOP), ..options };
         Ok(RouterEndpoint {
             client: Blocking::new(address, options)?,
             delivery: Delivery::new(PER_REQUEST),

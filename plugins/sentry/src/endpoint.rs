@@ -107,21 +107,15 @@ impl Sentry {
         let content_type = "application/x-sentry-envelope";
         let result = self.client.post(Post { content_type, body, compress: self.compress });
         let limit = self.client.heard().and_then(quota::for_errors);
-        let result = match result {
-            Ok(_) => Ok(Taken::default()),
-            Err(Trouble::Retry { why, after }) => {
-                Err(Trouble::Retry { why: self.cover.over(&why), after: limit.or(after) })
-            }
-            Err(Trouble::Pause { why, status }) => Err(Trouble::Pause { why: self.cover.over(&why), status }),
-            Err(Trouble::Refuse { why, status }) => Err(Trouble::Refuse { why: self.cover.over(&why), status }),
-        };
-        let wait = match &result {
-            Err(Trouble::Retry { after, .. }) => *after,
-            // Taken, and the next one would not be.
-            _ => limit,
-        };
+        let mut result = result.map(|_| Taken::default());
+        // Be it taken, the next one would not be.
+        let mut wait = limit;
+        if let Err(Trouble::Retry { after, .. }) = &mut result {
+            wait = limit.or(*after);
+            *after = wait;
+        }
         self.quiet = wait.and_then(|wait| Instant::now().checked_add(wait));
-        result
+        result.map_err(|trouble| trouble.reworded(|why| self.cover.over(why)))
     }
 
     /// Whether Sentry may be asked.
@@ -139,14 +133,11 @@ impl Sentry {
 
 impl Endpoint for Sentry {
     fn write(&mut self, batch: &Picked<'_>) -> Result<(), SendError> {
-        let mut pairs = batch.lines().iter().zip(batch.ids().iter().copied());
         let mut delivery = std::mem::replace(&mut self.delivery, Delivery::new(1));
-        let result = delivery.deliver(
-            batch.lines(),
-            // Asked in order, and not for what was settled before.
-            |line| pairs.find(|(other, _)| std::ptr::eq(*other, line)).ok_or_else(|| "it has no id".to_owned()),
-            |part: &[(&[u8], u64)]| part.iter().try_fold(Taken::default(), |_, (line, id)| self.take(line, *id)),
-        );
+        let with_id = |at: usize, line| Ok((line, *batch.ids().get(at).ok_or("it has no id")?));
+        let result = delivery.deliver_placed(batch.lines(), with_id, |part: &[(&[u8], u64)]| {
+            part.iter().try_fold(Taken::default(), |_, (line, id)| self.take(line, *id))
+        });
         self.delivery = delivery;
         result
     }
@@ -217,9 +208,7 @@ impl Configured for Sentry {
             (Some(dsn), _) => Target::of("dsn", dsn)?,
             (None, file) => {
                 let file = file.clone().unwrap_or_default();
-                let text = std::fs::read_to_string(&file);
-                let text = text.map_err(|error| format!("`dsn_file` {}: {error}", file.display()))?;
-                Target::of("dsn_file", &Secret::new(text))?
+                Target::of("dsn_file", &Secret::from_file(&file).map_err(|why| format!("`dsn_file` {why}"))?)?
             }
         };
         let Target { address, auth, cover } = target;

@@ -112,8 +112,7 @@ async fn commit(inlet: &mut Inlet, stop: &Stop) -> bool {
             inlet.drop_pushed(Reason::SpoolFull);
             return false;
         }
-        let pause = full.retry_after.clamp(Duration::from_millis(10), Duration::from_secs(5));
-        let _ = tokio::time::timeout(pause, stop.stopped()).await;
+        let _ = tokio::time::timeout(full.retry_after, stop.stopped()).await;
     }
     true
 }

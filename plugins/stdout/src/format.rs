@@ -1,7 +1,7 @@
 //! How a message looks on a screen or in a pipe.
 
 use metlog_message::wire::{self, Limits};
-use metlog_message::{Message, Severity};
+use metlog_message::{Message, Severity, plain};
 use serde::Deserialize;
 use std::io::IsTerminal;
 
@@ -39,8 +39,11 @@ impl Format {
             }),
             Format::Text => Box::new(move |message, out| {
                 match decode(message) {
-                    Some(message) => text(out, &message, colour),
-                    None => escaped(out, &String::from_utf8_lossy(message)),
+                    // The severity is a word and a colour: not everybody sees the colour.
+                    Some(message) => {
+                        plain::line(out, &message, if colour { paint(message.severity) } else { ("", "") })
+                    }
+                    None => plain::visibly(out, &String::from_utf8_lossy(message)),
                 }
                 out.push(b'\n');
             }),
@@ -61,60 +64,14 @@ fn decode(message: &[u8]) -> Option<Message> {
     Some(wire::read(message, &limits).ok()?.message)
 }
 
-fn text(out: &mut Vec<u8>, message: &Message, colour: bool) {
-    let (paint, plain) = if colour { (paint(message.severity), "\x1b[0m") } else { ("", "") };
-    let word = message.severity.name();
-    let time = message.timestamp.to_string();
-    // The severity is a word and a colour: not everybody sees the colour.
-    out.extend_from_slice(format!("{time} {paint}{word:<13}{plain} ").as_bytes());
-    if !message.logger.is_empty() {
-        escaped(out, &message.logger);
-        out.extend_from_slice(b": ");
-    }
-    if message.kind != "oldstyle" {
-        out.push(b'[');
-        escaped(out, &message.kind);
-        out.extend_from_slice(b"] ");
-    }
-    escaped(out, &message.payload.to_text());
-    for (name, value) in message.fields.iter() {
-        out.push(b' ');
-        escaped(out, name);
-        out.push(b'=');
-        match value.as_str() {
-            Some(text) if !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "._-/:@".contains(c)) => {
-                escaped(out, text)
-            }
-            _ => {
-                let mut json = Vec::new();
-                wire::write_value(&mut json, value);
-                // JSON lets pass what a terminal obeys: the control characters from U+007F to U+009F.
-                escaped(out, &String::from_utf8_lossy(&json));
-            }
-        }
-    }
-}
-
-/// Text without its control characters, so that no content moves the cursor, colours the screen or begins a line.
-fn escaped(out: &mut Vec<u8>, text: &str) {
-    for character in text.chars() {
-        if character.is_control()
-            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            out.extend(character.escape_default().map(|escape| escape as u8));
-        } else {
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-}
-
-fn paint(severity: Severity) -> &'static str {
-    match severity.number() {
+fn paint(severity: Severity) -> (&'static str, &'static str) {
+    let colour = match severity.number() {
         0..=2 => "\x1b[1;31m",
         3 => "\x1b[31m",
         4 => "\x1b[33m",
         5 => "\x1b[36m",
         6 => "\x1b[32m",
         _ => "\x1b[2m",
-    }
+    };
+    (colour, "\x1b[0m")
 }

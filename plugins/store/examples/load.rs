@@ -105,7 +105,7 @@ fn ask(config: &Config) {
             let began = Instant::now();
             let narrow = Narrow { exact: most > 100, ..narrow.clone() };
             let deadline = began + Duration::from_secs(60);
-            let scan = Scan { narrow, order: Order::NewestFirst, after: None, deadline };
+            let scan = Scan { narrow, order: Order::NewestFirst, after: None, deadline: deadline.into() };
             let end = store.scan(&scan, &mut |_| {
                 rows += 1;
                 if rows >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -13,7 +13,6 @@ use rusqlite::{Connection, params_from_iter};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// So many hits are looked up one by one; more are met on a walk.
 const FEW: usize = 20_000;
@@ -201,7 +200,7 @@ fn one_by_one(
     let Reading { connection, names, .. } = reading;
     let mut fetch = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM messages WHERE position = ?1"))?;
     for (_, position) in points {
-        if Instant::now() >= scan.deadline {
+        if scan.deadline.is_over() {
             return Ok(End::Late);
         }
         let mut rows = fetch.query([position])?;
@@ -225,7 +224,7 @@ fn along(
     let mut find = connection.prepare_cached(&question.sql)?;
     let mut rows = find.query(params_from_iter(question.values))?;
     while let Some(row) = rows.next()? {
-        if Instant::now() >= scan.deadline {
+        if scan.deadline.is_over() {
             return Ok(End::Late);
         }
         if give(row, &mut |number| name(connection, names, number), each)?.is_break() {
@@ -251,7 +250,7 @@ fn along_hits(
     let mut freely = if scan.narrow.exact { 0 } else { FREELY };
     let mut known: Option<Vec<i64>> = None;
     while let Some(key) = keys.next()? {
-        if Instant::now() >= scan.deadline {
+        if scan.deadline.is_over() {
             return Ok(End::Late);
         }
         let position: i64 = key.get(1)?;

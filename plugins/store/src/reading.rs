@@ -7,7 +7,7 @@ use crate::{find, index, keep};
 use metlog_message::Timestamp;
 use metlog_pipeline::inventory;
 use metlog_pipeline::registry::Configured;
-use metlog_query::{Backup, Change, End, Exchange, Row, Scan, Size, Store, StoreEntry, Trouble};
+use metlog_query::{Backup, Change, Deadline, End, Exchange, Row, Scan, Size, Store, StoreEntry, Trouble};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ const MOST: usize = 8;
 /// How long `size` may take, which has no deadline of its own.
 const SIZING: Duration = Duration::from_secs(10);
 
-/// Steps of SQLite's machine between two looks at the clock: some tens of microseconds.
+/// Steps of SQLite's machine between two looks at the clock, and whether the asker is there: some tens of microseconds.
 const STEPS: i32 = 2000;
 
 /// Messages kept by the endpoint `store`, to be asked.
@@ -45,19 +45,16 @@ pub(crate) struct Reading {
     /// Numbers are never given twice, so what is in here stays true.
     pub names: HashMap<i64, Arc<str>>,
     identity: Identity,
-    deadline: Arc<Mutex<Option<Instant>>>,
+    deadline: Arc<Mutex<Option<Deadline>>>,
 }
 
 impl Reading {
     fn open(path: &Path) -> Result<Self, Trouble> {
         let mut connection = base::open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(trouble)?;
         let identity = Identity::of(path).ok_or_else(|| gone(path))?;
-        let deadline: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let deadline: Arc<Mutex<Option<Deadline>>> = Arc::default();
         let clock = deadline.clone();
-        let late = move || {
-            let deadline = *clock.lock().unwrap_or_else(PoisonError::into_inner);
-            deadline.is_some_and(|deadline| Instant::now() >= deadline)
-        };
+        let late = move || clock.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Deadline::is_over);
         let set = connection.progress_handler(STEPS, Some(late)).and_then(|()| {
             connection.pragma_update(None, "temp_store", "MEMORY")?;
             connection.pragma_update(None, "trusted_schema", false)?;
@@ -116,14 +113,14 @@ impl Messages {
     }
 
     /// Lends a connection to the file that is there now, until then at the latest.
-    fn lend(&self, deadline: Instant) -> Result<Loan<'_>, Trouble> {
+    fn lend(&self, deadline: &Deadline) -> Result<Loan<'_>, Trouble> {
         let mut pool = self.pool();
         while pool.lent >= MOST {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let nap = deadline.nap();
+            if nap.is_zero() {
                 return Err(Trouble::Away(format!("{MOST} other questions are being answered")));
             }
-            pool = self.returned.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
+            pool = self.returned.wait_timeout(pool, nap).unwrap_or_else(PoisonError::into_inner).0;
         }
         let path = &self.config.path;
         let identity = Identity::of(path);
@@ -140,7 +137,7 @@ impl Messages {
             Some(reading) => reading,
             None => Reading::open(path)?,
         };
-        *reading.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        *reading.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline.clone());
         loan.reading = Some(reading);
         Ok(loan)
     }
@@ -212,10 +209,10 @@ fn apply(connection: &Connection, change: Change, positions: &[u64]) -> rusqlite
 
 impl Store for Messages {
     fn scan(&self, scan: &Scan, each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>) -> Result<End, Trouble> {
-        if Instant::now() >= scan.deadline {
+        if scan.deadline.is_over() {
             return Ok(End::Late);
         }
-        let mut loan = self.lend(scan.deadline)?;
+        let mut loan = self.lend(&scan.deadline)?;
         let Some(reading) = &mut loan.reading else { return Err(gone(&self.config.path)) };
         match find::scan(reading, scan, each) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(End::Late),
@@ -245,7 +242,7 @@ impl Store for Messages {
     }
 
     fn size(&self) -> Result<Size, Trouble> {
-        let mut loan = self.lend(Instant::now() + SIZING)?;
+        let mut loan = self.lend(&(Instant::now() + SIZING).into())?;
         let Some(reading) = &mut loan.reading else { return Err(gone(&self.config.path)) };
         let size = self.measure(reading);
         if size.is_err() {

@@ -274,7 +274,7 @@ mod tests {
                     archived: Some(true),
                     ..Narrow::default()
                 };
-                let scan = Scan { narrow, order, after, deadline: Instant::now() };
+                let scan = Scan { narrow, order, after, deadline: Instant::now().into() };
                 let asked = Asked::of(connection, &scan).expect("asked").expect("names are there");
                 for (index, column, values) in walks.clone() {
                     let walk = Walk { index, column, values: values.collect() };

@@ -2,11 +2,13 @@
 
 mod support;
 
+use metlog_message::Severity;
 use metlog_query::suite::{TestStore, contract};
-use metlog_query::{Backup, Change, End, Row, Scan, Size, Store, Trouble};
+use metlog_query::{Asker, Backup, Change, End, Narrow, Row, Scan, Size, Store, Trouble};
 use metlog_store::{Config, Messages};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use support::{Folder, Writing};
 
 struct Both {
@@ -56,4 +58,30 @@ fn with_an_index_of_words() {
 #[test]
 fn without_an_index_of_words() {
     contract(|| Box::new(Both::empty(false)));
+}
+
+/// It is SQLite that looks for the next row here, and nobody else has a chance to notice.
+#[test]
+fn a_search_ends_when_the_asker_leaves() {
+    let both = Both::empty(false);
+    let mut first = support::message(0, "the only one");
+    first.severity = Severity::Debug;
+    {
+        let mut writing = both.writing.lock().expect("whole");
+        writing.write(&[(0, &support::raw(&first))]).expect("written");
+        writing.fill(1..20_000, "another");
+    }
+    let asker = Asker::default();
+    let deadline = asker.until(Instant::now() + Duration::from_secs(600));
+    let narrow = Narrow { severity_min: Some(7), ..Narrow::default() };
+    let scan = Scan { deadline, ..support::scan(narrow.clone()) };
+    let mut asker = Some(asker);
+    let mut given = 0;
+    let end = both.scan(&scan, &mut |_| {
+        given += 1;
+        asker.take();
+        ControlFlow::Continue(())
+    });
+    assert_eq!((end, given), (Ok(End::Late), 1), "it does not look through the rest");
+    assert_eq!(support::positions(&both, narrow), [0], "the connection works for the next");
 }

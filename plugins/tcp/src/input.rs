@@ -1,8 +1,9 @@
 //! `tcp` as an input: JSON lines, or JSON without anything between, from many connections.
 
 use async_trait::async_trait;
+use metlog_listen::Seats;
 use metlog_message::wire::{Cut, Stream};
-use metlog_pipeline::input::{Renew, subscriber};
+use metlog_pipeline::input::Renew;
 use metlog_pipeline::registry::Configured;
 use metlog_pipeline::{Away, Inlet, Input, InputEntry, Reason, Stop, inventory};
 use metlog_settings::Span;
@@ -10,12 +11,11 @@ use metlog_tls::{Acceptor, Identity, Unsafe};
 use serde::Deserialize;
 use socket2::{SockRef, TcpKeepalive};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -133,8 +133,7 @@ impl Input for TcpInput {
 
     async fn run(self: Box<Self>, mut inlet: Inlet, stop: Stop) -> Result<(), String> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(|error| error.to_string())?;
-        let guests =
-            Arc::new(Guests { most: self.config.connections, each: self.config.per_address, at: Mutex::default() });
+        let seats = Seats::new(self.config.connections, self.config.per_address);
         let habits =
             Arc::new(Habits { ack: self.config.ack, idle: self.config.idle_timeout.duration(), tls: self.tls });
         let mut connections = JoinSet::new();
@@ -147,8 +146,8 @@ impl Input for TcpInput {
             match accepted {
                 Ok((stream, peer)) => {
                     // Whoever is one too many learns it by the end of the connection.
-                    let guest = match guests.admit(peer.ip()) {
-                        Ok(guest) => guest,
+                    let seat = match seats.take(peer.ip()) {
+                        Ok(seat) => seat,
                         Err(why) => {
                             inlet.turned_away(why);
                             continue;
@@ -157,7 +156,7 @@ impl Input for TcpInput {
                     let (inlet, habits, stop) = (inlet.another(), habits.clone(), stop.clone());
                     connections.spawn(async move {
                         receive(stream, inlet, &habits, &stop).await;
-                        drop(guest);
+                        drop(seat);
                     });
                 }
                 // Out of descriptors, most likely: others will end.
@@ -166,43 +165,6 @@ impl Input for TcpInput {
         }
         while connections.join_next().await.is_some() {}
         Ok(())
-    }
-}
-
-/// Who is connected.
-struct Guests {
-    most: usize,
-    each: usize,
-    at: Mutex<HashMap<IpAddr, usize>>,
-}
-
-struct Guest(Arc<Guests>, IpAddr);
-
-impl Guests {
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Guest, Away> {
-        let address = subscriber(address);
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, here) = (at.values().sum::<usize>(), at.get(&address).copied().unwrap_or_default());
-        if all >= self.most {
-            return Err(Away::Cap);
-        }
-        if here >= self.each {
-            return Err(Away::Address);
-        }
-        at.insert(address, here + 1);
-        Ok(Guest(self.clone(), address))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut at = self.0.at.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = at.get_mut(&self.1) {
-            *here -= 1;
-            if *here == 0 {
-                at.remove(&self.1);
-            }
-        }
     }
 }
 

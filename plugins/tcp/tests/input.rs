@@ -70,7 +70,7 @@ fn what_the_sender_sends_arrives_as_it_was() {
         sender.send(&sample::lines(batch * 1000, 1000)).expect("sent");
     }
     sender.close(Duration::from_secs(5)).expect("closed");
-    eventually(PATIENCE, || recorder.accepted() == 20_000);
+    assert!(eventually(PATIENCE, || recorder.accepted() == 20_000), "{}", recorder.accepted());
     let seen = recorder.seen();
     assert!(
         seen.accepted.iter().zip(0..).all(|(line, number)| *line == sample::line(number)),
@@ -96,9 +96,9 @@ fn acknowledgements_that_nobody_reads_cost_no_message() {
         }
         sender.close(Duration::from_secs(5)).expect("closed");
     }
-    eventually(PATIENCE, || recorder.accepted() == ROUNDS * 4000);
-    assert_eq!(recorder.accepted(), ROUNDS * 4000);
+    assert!(eventually(PATIENCE, || recorder.accepted() == ROUNDS * 4000), "{}", recorder.accepted());
     running.stop();
+    assert_eq!(recorder.seen().received(), ROUNDS as u64 * 4000);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn nonsense_costs_itself_only() {
     let parts: [&[u8]; 7] =
         [b"GET / HTTP/1.1\r\n", &lines(0, 1), b"\0\xff\xfe\n", &long, b"\n", &lines(1, 1), b"{\"cut"];
     running.say(&parts.concat());
-    eventually(PATIENCE, || recorder.received() == 6);
+    assert!(eventually(PATIENCE, || recorder.received() == 6), "{:?}", recorder.seen());
     let seen = recorder.seen();
     assert_eq!(seen.accepted, [sample::line(0), sample::line(1)]);
     assert_eq!((seen.count(Reason::Malformed), seen.count(Reason::TooLarge)), (3, 1));
@@ -153,7 +153,7 @@ fn a_full_spool_makes_the_sender_wait_and_loses_nothing() {
     stream.set_write_timeout(None).expect("set");
     stream.write_all(&text[sent..]).expect("sent");
     stream.shutdown(Shutdown::Write).expect("ended");
-    eventually(PATIENCE, || recorder.accepted() == 100_000);
+    assert!(eventually(PATIENCE, || recorder.accepted() == 100_000), "{}", recorder.accepted());
     running.stop();
     assert_eq!(recorder.seen().received(), 100_000);
 }
@@ -165,7 +165,7 @@ fn an_acknowledgement_waits_for_the_disk() {
     let running = Running::start(&recorder, "ack = true");
     let mut stream = running.connect();
     stream.write_all(&[&lines(0, 10)[..], b"no\n"].concat()).expect("sent");
-    eventually(PATIENCE, || recorder.received() == 11);
+    assert!(eventually(PATIENCE, || recorder.received() == 11), "{:?}", recorder.seen());
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("set");
     let mut answer = [0; 100];
     assert!(stream.read(&mut answer).is_err(), "not before it is on disk");
@@ -185,18 +185,19 @@ fn too_many_connections_are_closed_and_the_others_go_on() {
     for (number, stream) in kept.iter_mut().enumerate() {
         stream.write_all(&lines(number as u64, 1)).expect("sent");
     }
-    eventually(PATIENCE, || recorder.accepted() == 3);
+    assert!(eventually(PATIENCE, || recorder.accepted() == 3), "{:?}", recorder.seen());
     let mut more = running.connect();
     assert_eq!(more.read(&mut [0; 1]).unwrap_or(0), 0, "closed");
     kept.pop();
-    eventually(PATIENCE, || {
+    let room = || {
         let mut stream = running.connect();
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
         // Closed ones end at once; one that is let in has nothing to say.
         stream
             .read(&mut [0; 1])
             .is_err_and(|error| matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
-    });
+    };
+    assert!(eventually(PATIENCE, room), "the place of a connection that is gone");
     running.stop();
 }
 
@@ -206,7 +207,7 @@ fn what_has_arrived_before_the_end_is_taken() {
     let running = Running::start(&recorder, "");
     let mut stream = running.connect();
     stream.write_all(&lines(0, 1)).expect("sent");
-    eventually(PATIENCE, || recorder.accepted() == 1);
+    assert!(eventually(PATIENCE, || recorder.accepted() == 1), "{:?}", recorder.seen());
     stream.write_all(&lines(1, 500)).expect("sent");
     running.stop();
     assert_eq!(recorder.accepted(), 501);

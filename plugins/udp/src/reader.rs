@@ -1,7 +1,7 @@
 //! The thread of one socket: datagrams to messages, one commit per read.
 
 use crate::queue::{Datagram, Queue, Wake};
-use memchr::memchr;
+use metlog_message::wire::packet;
 use metlog_pipeline::{Inlet, Reason};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,18 +78,9 @@ fn tell_drops(queue: &mut Queue, inlet: &mut Inlet) {
 
 /// A message, several lines of one each, or something to refuse: every datagram leaves a trace.
 fn take(datagram: &Datagram<'_>, inlet: &mut Inlet) {
-    let text = datagram.bytes.trim_ascii();
     if datagram.truncated {
-        return inlet.refuse(datagram.bytes, Reason::Truncated, "longer than a datagram can be");
-    }
-    match memchr(b'\n', text) {
-        _ if text.is_empty() => inlet.refuse(datagram.bytes, Reason::Malformed, "an empty datagram"),
-        None => inlet.push(text),
-        // A brace alone on its line begins a message laid out over several.
-        Some(end) if text.get(..end).is_some_and(|line| line.trim_ascii() == b"{") => inlet.push(text),
-        Some(_) => {
-            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            lines.filter(|line| !line.is_empty()).for_each(|line| inlet.push(line));
-        }
+        inlet.refuse(datagram.bytes, Reason::Truncated, "longer than a datagram can be");
+    } else if !packet(datagram.bytes, |message| inlet.push(message)) {
+        inlet.refuse(datagram.bytes, Reason::Malformed, "an empty datagram");
     }
 }

@@ -46,22 +46,22 @@ pub struct EndpointConfig {
     /// File that holds the key; read again after a 401 or 403.
     pub key_file: Option<PathBuf>,
     /// `zstd` by default; `gzip`, `none` or `auto`.
-    #[serde(default = "compress", alias = "compression")]
+    #[serde(default = "server::compress", alias = "compression")]
     pub compress: Codec,
     /// What the server was told with `-retentionPeriod`. `7d` by default.
-    #[serde(default = "retention")]
+    #[serde(default = "server::retention")]
     pub retention: Span,
     /// What the server was told with `-futureRetention`. `2d` by default.
-    #[serde(default = "future_retention")]
+    #[serde(default = "server::future_retention")]
     pub future_retention: Span,
     /// What the server was told with `-insert.maxLineSizeBytes`. `256 KiB` by default.
-    #[serde(default = "max_line")]
+    #[serde(default = "server::max_line")]
     pub max_line: Size,
     /// How long a message waits for company. `1s` by default.
-    #[serde(default = "flush_interval")]
+    #[serde(default = "server::flush_interval")]
     pub flush_interval: Span,
     /// For one request and its answer. `10s` by default.
-    #[serde(default = "timeout")]
+    #[serde(default = "server::timeout")]
     pub timeout: Span,
     /// How long the server may lose what it has confirmed, if it is killed: for so long it can be sent again. `0s`: what
     /// is confirmed counts as safe, and the server's metrics are not read. `15s` by default.
@@ -74,30 +74,6 @@ pub struct EndpointConfig {
 
 fn stream_fields() -> Vec<String> {
     ["type", "logger", "metlog_hostname"].map(str::to_owned).into()
-}
-
-fn compress() -> Codec {
-    Codec::Zstd
-}
-
-fn retention() -> Span {
-    Span(Duration::from_secs(7 * 86400))
-}
-
-fn future_retention() -> Span {
-    Span(Duration::from_secs(2 * 86400))
-}
-
-fn max_line() -> Size {
-    Size(256 * 1024)
-}
-
-fn flush_interval() -> Span {
-    Span(Duration::from_secs(1))
-}
-
-fn timeout() -> Span {
-    Span(Duration::from_secs(10))
 }
 
 fn settle() -> Span {
@@ -123,13 +99,8 @@ impl Endpoint for VictoriaLogsEndpoint {
         let map =
             |message| if row::fits(message, bounds) { Ok(Cow::Borrowed(message)) } else { row::look(message, bounds) };
         delivery.deliver(batch.lines(), map, |rows: &[Cow<'_, [u8]>]| {
-            let mut body = Vec::with_capacity(rows.iter().map(|row| row.len() + 1).sum());
-            for row in rows {
-                body.extend_from_slice(row);
-                body.push(b'\n');
-            }
             // With a form's content type the server would answer 200 and store nothing.
-            client.post(Post { content_type: "application/stream+json", body, compress: *compress })?;
+            client.post(Post::lines("application/stream+json", rows, *compress))?;
             watch.after_write();
             Ok(Taken::default())
         })

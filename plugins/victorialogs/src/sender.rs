@@ -8,7 +8,6 @@ use metlog_settings::{Secret, Size, Span};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Lines in one request at the most: as good as ten times as many at the server, and a tenth of the wait.
 const PER_REQUEST: usize = 1000;
@@ -41,22 +40,22 @@ pub struct Config {
     /// File that holds the key; read again after a 401 or 403.
     pub key_file: Option<PathBuf>,
     /// `zstd` by default; `gzip`, `none` or `auto`.
-    #[serde(default = "compress")]
+    #[serde(default = "server::compress")]
     pub compress: Codec,
     /// What the server was told with `-retentionPeriod`. `7d` by default.
-    #[serde(default = "retention")]
+    #[serde(default = "server::retention")]
     pub retention: Span,
     /// What the server was told with `-futureRetention`. `2d` by default.
-    #[serde(default = "future_retention")]
+    #[serde(default = "server::future_retention")]
     pub future_retention: Span,
     /// What the server was told with `-insert.maxLineSizeBytes`. `256 KiB` by default.
-    #[serde(default = "max_line")]
+    #[serde(default = "server::max_line")]
     pub max_line: Size,
     /// How long a message waits for company. `1s` by default.
-    #[serde(default = "flush_interval")]
+    #[serde(default = "server::flush_interval")]
     pub flush_interval: Span,
     /// For one request and its answer. `10s` by default.
-    #[serde(default = "timeout")]
+    #[serde(default = "server::timeout")]
     pub timeout: Span,
     /// TLS, time to connect, further headers.
     #[serde(default)]
@@ -65,30 +64,6 @@ pub struct Config {
 
 fn stream_fields() -> Vec<String> {
     ["type", "logger", "hostname"].map(str::to_owned).into()
-}
-
-fn compress() -> Codec {
-    Codec::Zstd
-}
-
-fn retention() -> Span {
-    Span(Duration::from_secs(7 * 86400))
-}
-
-fn future_retention() -> Span {
-    Span(Duration::from_secs(2 * 86400))
-}
-
-fn max_line() -> Size {
-    Size(256 * 1024)
-}
-
-fn flush_interval() -> Span {
-    Span(Duration::from_secs(1))
-}
-
-fn timeout() -> Span {
-    Span(Duration::from_secs(10))
 }
 
 /// Posts JSON lines that the server will really keep.
@@ -107,13 +82,8 @@ impl Sender for VictoriaLogsSender {
         let now = mapping::seconds(Timestamp::now());
         let map = |line: &[u8]| event::message(line).and_then(|message| mapping::line(message, limits, now));
         delivery.deliver(batch, map, |lines: &[Vec<u8>]| {
-            let mut body = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-            for line in lines {
-                body.extend_from_slice(line);
-                body.push(b'\n');
-            }
             // With a form's content type the server would answer 200 and store nothing.
-            client.post(Post { content_type: "application/stream+json", body, compress: *compress })?;
+            client.post(Post::lines("application/stream+json", lines, *compress))?;
             Ok(Taken::default())
         })
     }

@@ -1,10 +1,34 @@
-//! The server as sender and endpoint reach it: address, tenant, credentials.
+//! The server as sender and endpoint reach it: address, tenant, credentials; and what both take for granted of it.
 
-use metlog_http::{Address, Blocking, Connection, Key, Options};
-use metlog_settings::Secret;
+use metlog_http::{Address, Blocking, Codec, Connection, Key, Options};
+use metlog_settings::{Secret, Size, Span};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub fn compress() -> Codec {
+    Codec::Zstd
+}
+
+pub fn retention() -> Span {
+    Span(Duration::from_secs(7 * 86400))
+}
+
+pub fn future_retention() -> Span {
+    Span(Duration::from_secs(2 * 86400))
+}
+
+pub fn max_line() -> Size {
+    Size(256 * 1024)
+}
+
+pub fn flush_interval() -> Span {
+    Span(Duration::from_secs(1))
+}
+
+pub fn timeout() -> Span {
+    Span(Duration::from_secs(10))
+}
 
 /// What the settings say of it, and which fields of a line hold what it has names for.
 #[derive(Debug)]

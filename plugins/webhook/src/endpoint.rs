@@ -1,7 +1,7 @@
 use crate::address::Cover;
 use crate::{chat, plain};
 use metlog_alerts::{Alerting, Carrier, Keys, Notice, Post};
-use metlog_http::{Blocking, Codec, Compress, Connection, Key, Options, Trouble};
+use metlog_http::{Blocking, Compress, Connection, Key, Options};
 use metlog_message::wire;
 use metlog_pipeline::{EndpointEntry, SendError, inventory};
 use metlog_settings::{Secret, Span};
@@ -88,14 +88,9 @@ impl Post for Webhook {
             return Err(SendError::retry("there is no time left to post it"));
         }
         let body = self.body(notice);
-        let compress = Compress { codec: Codec::None, above: 0 };
-        let post = metlog_http::Post { content_type: "application/json", body, compress };
-        match self.client.post(post) {
-            Ok(_) => Ok(()),
-            Err(Trouble::Retry { why, after }) => Err(SendError::Retry { why: self.cover.over(&why), after, done: 0 }),
-            Err(Trouble::Pause { why, .. }) => Err(SendError::Pause { why: self.cover.over(&why) }),
-            Err(Trouble::Refuse { why, .. }) => Err(SendError::Refuse { why: self.cover.over(&why), which: vec![0] }),
-        }
+        let post = metlog_http::Post { content_type: "application/json", body, compress: Compress::NONE };
+        let posted = self.client.post(post).map(drop);
+        posted.map_err(|trouble| trouble.reworded(|why| self.cover.over(why)).into_send_error(1))
     }
 }
 
@@ -113,6 +108,7 @@ impl Carrier for Webhook {
             (Some(_), Some(_)) => return Err("`url` and `url_file` are both set; which should win? Keep one".into()),
             (None, None) => return Err("`url` is missing, or `url_file`, the file that holds it".into()),
         }
+        config.connection.check()?;
         if config.timeout.duration().is_zero() {
             return Err("`timeout` is zero: nothing is ever that fast".into());
         }
@@ -131,8 +127,8 @@ impl Carrier for Webhook {
             (Some(url), _) => url,
             (None, file) => {
                 let file = file.unwrap_or_default();
-                let text = std::fs::read_to_string(&file);
-                Secret::new(text.map_err(|error| format!("`url_file` {}: {error}", file.display()))?.trim())
+                let text = Secret::from_file(&file).map_err(|why| format!("`url_file` {why}"))?;
+                Secret::new(text.reveal().trim())
             }
         };
         let (address, cover) = Cover::of(&url)?;

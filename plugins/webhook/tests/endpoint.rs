@@ -77,6 +77,10 @@ fn wrong_settings_are_told_without_the_address() {
         let why = open(&toml).err().unwrap_or_else(|| panic!("{toml} is taken"));
         assert!(why.contains(words) && !why.contains(SECRET), "{toml}: {why}");
     }
+    // Of these, whoever only asks whether a configuration is right has to hear as well.
+    let wrong = settings(&format!("{base}connection = {{ headers = {{ Host = 'x' }} }}"));
+    let problems = (EndpointEntry::find("webhook").expect("registered").read)(&wrong).err().expect("refused");
+    assert!(problems.to_string().contains("Host"), "{problems}");
 }
 
 #[test]

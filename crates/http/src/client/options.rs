@@ -227,12 +227,8 @@ impl Authorization {
         let secret = match secret {
             Source::Given(secret) => secret.clone(),
             Source::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| format!("`{setting}_file` {} cannot be read: {error}", path.display()))?;
-                match text.trim() {
-                    "" => return Err(format!("`{setting}_file` {} is empty", path.display())),
-                    secret => Secret::new(secret),
-                }
+                let text = Secret::from_file(path).map_err(|why| format!("`{setting}_file` {why}"))?;
+                Secret::new(text.reveal().trim())
             }
         };
         let text = match user {

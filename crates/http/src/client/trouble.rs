@@ -55,6 +55,14 @@ impl Trouble {
         }
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub fn reworded(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        let (Trouble::Retry { why, .. } | Trouble::Pause { why, .. } | Trouble::Refuse { why, .. }) = &mut self;
+        *why = words(why);
+        self
+    }
+
     /// For a sender that sent all of a batch in one piece and does not want to cut it.
     pub fn into_send_error(self, messages: usize) -> SendError {
         match self {

@@ -17,6 +17,21 @@ pub enum Piece {
     Oversized(usize),
 }
 
+/// What a packet holds, a datagram or a frame: a message, or several on lines of their own; says whether there is anything.
+/// A brace alone on its line begins a message laid out over several.
+pub fn packet(bytes: &[u8], mut each: impl FnMut(&[u8])) -> bool {
+    let text = bytes.trim_ascii();
+    match memchr(b'\n', text).and_then(|end| text.get(..end)) {
+        Some(first) if first.trim_ascii() != b"{" => {
+            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            lines.filter(|line| !line.is_empty()).for_each(each);
+        }
+        _ if text.is_empty() => return false,
+        _ => each(text),
+    }
+    true
+}
+
 /// Cuts a stream. Holds at most the limit and what one `push` brought, if all pieces are taken before the next one.
 #[derive(Debug, Clone)]
 pub struct Splitter {
@@ -83,6 +98,11 @@ impl Splitter {
     /// Whether nothing but blanks has come since the last piece.
     pub fn is_between(&self) -> bool {
         self.state == State::Between && self.seen == self.buffer.len()
+    }
+
+    /// Bytes of a piece that has begun and not ended, if all whole ones have been taken.
+    pub fn held(&self) -> usize {
+        self.dropped + self.buffer.len() - self.start
     }
 
     /// The last pieces of a stream that has ended, whole or not: to be called until there is none.
@@ -213,6 +233,12 @@ mod tests {
                 while splitter.next_piece().is_some() {}
                 let held = splitter.buffer.len() - splitter.start;
                 prop_assert!(held <= 16, "{held} bytes are held");
+                let rest = match splitter.clone().finish() {
+                    Some(Piece::Message(part)) => part.len(),
+                    Some(Piece::Oversized(bytes)) => bytes,
+                    None => 0,
+                };
+                prop_assert_eq!(splitter.held(), rest);
             }
         }
     }

@@ -75,7 +75,8 @@ impl Known {
         match shelf {
             Some(shelf) => {
                 let until = Instant::now() + TIME;
-                let found = find(&*shelf.store, &Expr::EVERYTHING, Order::NewestFirst, None, SAMPLE, until)?;
+                let (_asker, store) = shelf.lend();
+                let found = find(&store, &Expr::EVERYTHING, Order::NewestFirst, None, SAMPLE, until)?;
                 let mut bytes = 0;
                 for found in found.messages {
                     bytes += found.raw.len();

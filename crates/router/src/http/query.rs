@@ -28,11 +28,9 @@ mod change;
 mod counted;
 pub(crate) mod csv;
 mod export;
-mod leaving;
 
 use asked::Asked;
 use export::Export;
-use leaving::Leaving;
 
 /// Questions that are worked on at a time: each may read the whole store, and messages go first.
 const AT_ONCE: usize = 4;
@@ -166,14 +164,12 @@ impl Desk {
         turn: OwnedSemaphorePermit,
         work: impl FnOnce(&dyn Store) -> Result<T, Wrong> + Send + 'static,
     ) -> Result<T, Wrong> {
-        let (leaving, store) = Leaving::watch(shelf.store.clone());
+        let (_asker, store) = shelf.lend();
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work(&store)
         });
-        let done = done.await;
-        drop(leaving);
-        done.map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the question failed"))?
+        done.await.map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the question failed"))?
     }
 
     /// Asks the store something. The second is whether it has what was acknowledged before.

@@ -175,7 +175,8 @@ fn since(floor: &Floor, shelf: Option<&Shelf>, expr: Option<&Expr>, after: u64, 
         let mut older: Vec<(u64, Vec<u8>)> = Vec::new();
         let (mut looked, mut bytes) = (0_u64, 0);
         let expr = expr.cloned().unwrap_or(Expr::EVERYTHING);
-        visit(&*shelf.store, &expr, Order::NewestFirst, None, Instant::now() + TIME, &mut |row| {
+        let (_asker, store) = shelf.lend();
+        visit(&store, &expr, Order::NewestFirst, None, Instant::now() + TIME, &mut |row| {
             looked += 1;
             if (first..oldest).contains(&row.position) {
                 bytes += row.raw.len();

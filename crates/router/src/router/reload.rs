@@ -1,7 +1,8 @@
 //! Another configuration while the router runs: what changed is opened anew, what stays is not touched, and on any error
 //! everything stays.
 
-use super::{Parts, Router, RunningEndpoint, RunningInput, open_endpoint, open_input, same, slots};
+use super::inputs::{RunningInput, open_input};
+use super::{Parts, Router, RunningEndpoint, open_endpoint, same, slots};
 use crate::accounting::InputAccount;
 use crate::config::{EndpointPlan, FleetPlan, Plan};
 use metlog_http::server::keys::{Key, Keys};

@@ -1,9 +1,11 @@
 //! librdkafka's mock cluster: brokers on loopback that speak the real protocol and fail where a test says so.
+//!
+//! A call into librdkafka may never return; so whatever calls it is watched, and a test that hangs says where.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use metlog_message::Lines;
 use metlog_pipeline::{Endpoint, EndpointEntry, Picked, SendError};
-use metlog_testkit::{sample, settings};
+use metlog_testkit::{Watch, sample, settings, watch};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::mocking::MockCluster;
@@ -11,15 +13,25 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, consumer::DefaultConsumerContext};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For whatever must come to pass on a machine that has other things to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// For a call that itself gives up in time, if it does.
+pub const CALL: Duration = Duration::from_secs(150);
+
+/// For a whole test, of which none takes a minute by itself.
+const TEST: Duration = Duration::from_secs(400);
+
 /// A cluster that goes with the test.
 pub struct Kafka {
+    onlookers: Mutex<BTreeMap<String, Arc<BaseConsumer>>>,
     pub cluster: MockCluster<'static, DefaultProducerContext>,
     pub servers: String,
+    _watch: Watch,
 }
 
 /// A record as it is in a topic.
@@ -34,13 +46,15 @@ pub struct Stored {
 
 impl Kafka {
     /// Three brokers with these topics, of so many partitions each.
+    #[track_caller]
     pub fn new(topics: &[(&str, i32)]) -> Self {
+        let watch = watch("the test with this cluster", TEST);
         let cluster = MockCluster::new(3).expect("a cluster");
         for (topic, partitions) in topics {
             cluster.create_topic(topic, *partitions, 3).expect("a topic");
         }
         let servers = cluster.bootstrap_servers();
-        Kafka { cluster, servers }
+        Kafka { onlookers: Mutex::default(), cluster, servers, _watch: watch }
     }
 
     /// What of settings says which brokers.
@@ -61,6 +75,7 @@ impl Kafka {
     }
 
     /// The endpoint with these settings.
+    #[track_caller]
     pub fn endpoint(&self, more: &str) -> Box<dyn Endpoint> {
         let entry = EndpointEntry::find("kafka").expect("there");
         let text = format!("{}\n{more}", self.brokers());
@@ -68,7 +83,9 @@ impl Kafka {
     }
 
     /// As somebody else produces, with values or without.
+    #[track_caller]
     pub fn produce(&self, topic: &str, values: &[Option<&[u8]>]) {
+        let _watch = watch("producing", CALL);
         let producer: BaseProducer = self.client().create().expect("a producer");
         for value in values {
             let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic).partition(0).key("k");
@@ -78,10 +95,15 @@ impl Kafka {
         producer.flush(PATIENCE).expect("stored");
     }
 
-    fn consumer(&self, group: &str) -> BaseConsumer {
-        let mut client = self.client();
-        client.set("group.id", group).set("enable.auto.commit", "false");
-        client.create_with_context(DefaultConsumerContext).expect("a consumer")
+    /// One that asks for what a group has, and is none of it.
+    fn consumer(&self, group: &str) -> Arc<BaseConsumer> {
+        let mut onlookers = self.onlookers.lock().expect("no panic");
+        let make = || {
+            let mut client = self.client();
+            client.set("group.id", group).set("enable.auto.commit", "false");
+            Arc::new(client.create_with_context(DefaultConsumerContext).expect("a consumer"))
+        };
+        onlookers.entry(group.to_owned()).or_insert_with(make).clone()
     }
 
     fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
@@ -91,7 +113,9 @@ impl Kafka {
     }
 
     /// All there is of a topic, partition by partition.
+    #[track_caller]
     pub fn stored(&self, topic: &str) -> Vec<Stored> {
+        let _watch = watch("reading a topic", CALL);
         let consumer = self.consumer("looking-on");
         let mut all = Vec::new();
         for partition in self.partitions(&consumer, topic) {
@@ -119,18 +143,23 @@ impl Kafka {
             }
             assert_eq!(next, high, "all of {topic} {partition}");
         }
+        consumer.unassign().expect("nothing");
         all
     }
 
     /// Records of a topic.
+    #[track_caller]
     pub fn count(&self, topic: &str) -> i64 {
+        let _watch = watch("counting records", CALL);
         let consumer = self.consumer("looking-on");
         let high = |partition| consumer.fetch_watermarks(topic, partition, PATIENCE).expect("offsets").1;
         self.partitions(&consumer, topic).into_iter().map(high).sum()
     }
 
     /// How many records of a topic a group has done with.
+    #[track_caller]
     pub fn committed(&self, group: &str, topic: &str) -> i64 {
+        let _watch = watch("asking for offsets", CALL);
         let consumer = self.consumer(group);
         let mut list = TopicPartitionList::new();
         for partition in self.partitions(&consumer, topic) {
@@ -141,8 +170,18 @@ impl Kafka {
     }
 }
 
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        let onlookers = std::mem::take(self.onlookers.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let _watch = watch("the end of those who looked on", CALL);
+        drop(onlookers);
+    }
+}
+
 /// Writes samples until all are through, as a router does.
+#[track_caller]
 pub fn write(endpoint: &mut dyn Endpoint, from: u64, count: u64) -> Vec<SendError> {
+    let _watch = watch("writing", CALL);
     let mut errors = Vec::new();
     let until = Instant::now() + PATIENCE;
     let mut next = from;
@@ -169,7 +208,9 @@ pub fn numbers<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u64> {
 }
 
 /// With these ids.
+#[track_caller]
 pub fn put(endpoint: &mut dyn Endpoint, lines: &Lines) -> Result<(), SendError> {
+    let _watch = watch("writing", CALL);
     let ids: Vec<u64> = (0..lines.len() as u64).collect();
     endpoint.write(&Picked::new(lines, &ids))
 }

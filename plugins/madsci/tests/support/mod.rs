@@ -10,9 +10,9 @@ use metlog_message::{Fields, Message, Timestamp, Value, wire};
 use metlog_pipeline::Stop;
 use metlog_query::memory::Memory;
 use metlog_query::{Backup, Change, End, Row, Scan, Shelf, Size, Store, Trouble};
+use metlog_testkit::http::{Said, ask};
 use metlog_testkit::{Recorder, settings};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Runtime;
@@ -100,18 +100,8 @@ impl House {
 
     /// `agent` is the client's name for itself.
     pub fn ask_as(&self, agent: &str, line: &str, body: &str) -> Answer {
-        let mut socket = TcpStream::connect(self.at).expect("a connection");
-        let length = body.len();
-        let head = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-        );
-        socket.write_all(head.as_bytes()).expect("written");
-        socket.write_all(body.as_bytes()).expect("written");
-        let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer of UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let Said { status, head, body } = ask(self.at, &format!("{line}\r\nUser-Agent: {agent}\r\n"), body);
+        Answer { status, head, body }
     }
 
     pub fn ask(&self, line: &str, body: &str) -> Answer {

@@ -2,7 +2,7 @@
 
 use crate::support::{Bed, at, found, moment, scan};
 use metlog_message::{Message, Severity, Timestamp};
-use metlog_query::{Change, Cursor, End, Narrow, Order, Scan, Trouble};
+use metlog_query::{Asker, Change, Cursor, End, Narrow, Order, Scan, Trouble};
 use metlog_testkit::sample;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -150,27 +150,56 @@ fn an_empty_store_is_empty_and_backups_are_for_pg_dump() {
     assert_eq!(bed.store.backups(), Ok(Vec::new()));
 }
 
-#[test]
-fn a_scan_ends_with_its_deadline() {
+/// A store with one connection, in which whoever looks for anything looks for this long.
+fn slow(seconds: u32) -> Bed {
     let mut bed = Bed::with("readers = 1");
     bed.write(&[at("2026-11-20T10:00:00Z")]).expect("written");
-    bed.sql("create function slow(text) returns boolean language sql as 'select pg_sleep(60) is not null'");
-    bed.sql(
-        "alter table metlog_messages rename to hidden; \
+    bed.sql(&format!(
+        "create function slow(text) returns boolean language sql as 'select pg_sleep({seconds}) is not null'; \
+         alter table metlog_messages rename to hidden; \
          create view metlog_messages as select * from hidden where slow(type)",
-    );
-    let begun = Instant::now();
-    let slow = Scan { deadline: begun + Duration::from_millis(300), ..scan(Narrow::default(), Order::NewestFirst) };
-    assert_eq!(bed.store.scan(&slow, &mut |_| ControlFlow::Continue(())), Ok(End::Late));
-    assert!(begun.elapsed() < Duration::from_secs(5));
-    let running = "select count(*) from pg_stat_activity where datname = current_database() and query like '%slow%' \
-                   and state = 'active' and pid <> pg_backend_pid()";
+    ));
+    bed
+}
+
+/// How many statements the server works on for that.
+const RUNNING: &str = "select count(*) from pg_stat_activity where datname = current_database() \
+                       and application_name = 'metlog' and state = 'active'";
+
+fn works_again(bed: &Bed) {
     assert!(
-        metlog_testkit::eventually(Duration::from_secs(5), || bed.sql(running) == "0"),
+        metlog_testkit::eventually(Duration::from_secs(30), || bed.sql(RUNNING) == "0"),
         "the server has stopped too"
     );
     bed.sql("drop view metlog_messages; alter table hidden rename to metlog_messages");
     assert_eq!(bed.positions(Narrow::default()), [1], "the only connection works again");
+}
+
+#[test]
+fn a_scan_ends_with_its_deadline() {
+    let bed = slow(60);
+    let begun = Instant::now();
+    let slow =
+        Scan { deadline: (begun + Duration::from_millis(300)).into(), ..scan(Narrow::default(), Order::NewestFirst) };
+    assert_eq!(bed.store.scan(&slow, &mut |_| ControlFlow::Continue(())), Ok(End::Late));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    works_again(&bed);
+}
+
+#[test]
+fn a_scan_ends_when_its_asker_leaves() {
+    let bed = slow(600);
+    let asker = Asker::default();
+    let deadline = asker.until(Instant::now() + Duration::from_secs(600));
+    let endless = Scan { deadline, ..scan(Narrow::default(), Order::NewestFirst) };
+    std::thread::scope(|scope| {
+        let scanning = scope.spawn(|| bed.store.scan(&endless, &mut |_| ControlFlow::Continue(())));
+        let begun = metlog_testkit::eventually(Duration::from_secs(30), || bed.sql(RUNNING) == "1");
+        drop(asker);
+        assert_eq!(scanning.join().expect("no panic"), Ok(End::Late));
+        assert!(begun, "it had begun");
+    });
+    works_again(&bed);
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn found(store: &dyn Store, narrow: Narrow, order: Order) -> Vec<(u64, Vec<u
 }
 
 pub fn scan(narrow: Narrow, order: Order) -> Scan {
-    Scan { narrow, order, after: None, deadline: Instant::now() + Duration::from_secs(30) }
+    Scan { narrow, order, after: None, deadline: (Instant::now() + Duration::from_secs(30)).into() }
 }
 
 pub fn lines(messages: &[Message]) -> Lines {

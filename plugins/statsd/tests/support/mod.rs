@@ -108,9 +108,13 @@ impl Statsd {
 
     /// A count, when it has become this much; otherwise what it is after some time.
     pub fn count(&self, what: &str, name: &str, expected: f64) -> Option<f64> {
-        let get = || self.ask(what).get(name).copied();
-        eventually(Duration::from_secs(10), || get() == Some(expected));
-        get()
+        let mut found = None;
+        // If it does not become that, it is for the caller to say so.
+        let _ = eventually(Duration::from_secs(10), || {
+            found = self.ask(what).get(name).copied();
+            found == Some(expected)
+        });
+        found
     }
 }
 

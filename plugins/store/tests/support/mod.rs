@@ -93,7 +93,7 @@ pub fn reading(config: &Config) -> Messages {
 }
 
 pub fn scan(narrow: Narrow) -> Scan {
-    Scan { narrow, order: Order::OldestFirst, after: None, deadline: Instant::now() + Duration::from_secs(60) }
+    Scan { narrow, order: Order::OldestFirst, after: None, deadline: (Instant::now() + Duration::from_secs(60)).into() }
 }
 
 /// Positions and bytes of what is found.

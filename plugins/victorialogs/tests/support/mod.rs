@@ -4,12 +4,11 @@
 use metlog_http::{DialectEntry, Server, ServerLimits};
 use metlog_message::{Message, Value, wire};
 use metlog_pipeline::Stop;
+use metlog_testkit::http::{Said, ask};
 use metlog_testkit::inlet::{Recorder, Refused};
 use metlog_testkit::settings;
 use metlog_victorialogs as _;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -41,21 +40,9 @@ impl Running {
 
     /// `head` is the request line without version, and further headers, each ended by CRLF.
     pub fn ask(&self, head: &str, body: impl AsRef<[u8]>) -> Answer {
-        let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-        let body = body.as_ref();
-        let length = body.len();
-        let mut socket = TcpStream::connect(self.at).expect("a connection");
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
-        let head = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-        );
-        socket.write_all(&[head.as_bytes(), body].concat()).expect("written");
-        let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer of UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let Said { status, head, body } = ask(self.at, head, body);
         assert!(body.is_ascii());
-        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        Answer { status, head, body }
     }
 
     pub fn lines(&self, query: &str, body: impl AsRef<[u8]>) -> Answer {

@@ -1,63 +1,33 @@
 //! Clients for the input: libzmq through pyzmq, and one that speaks by hand and does what no library does.
 
 use super::peer::Connection;
-use super::{PATIENCE, python};
-use std::io::{BufRead, BufReader, Read, Write};
+use super::{PATIENCE, Script};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 
 /// A program that plays the client.
-pub struct Client {
-    child: Child,
-    lines: Receiver<String>,
-}
+pub struct Client(Script);
 
 impl Client {
     /// Starts one.
     pub fn start(arguments: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/publisher.py");
-        let mut child = Command::new(python())
-            .arg(script)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Client { child, lines }
+        Client(Script::start("publisher.py", arguments))
     }
 
     /// What it says next.
     pub fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the client says something")
+        self.0.line()
     }
 
     /// Tells a publisher that it is heard.
     pub fn go(&mut self) {
-        self.child.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("told");
+        self.0.child.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("told");
     }
 
     /// Lets it close its socket with everything sent.
     pub fn finish(mut self) {
-        drop(self.child.stdin.take());
+        drop(self.0.child.stdin.take());
         assert_eq!(self.line(), "\"gone\"");
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

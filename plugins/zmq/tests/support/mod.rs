@@ -17,20 +17,20 @@ use std::time::{Duration, Instant};
 /// How long anything may take that has to happen: long, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A program that plays the router: libzmq through pyzmq.
-pub struct Router {
-    child: Child,
+/// A program in Python and what it says, ended with its value.
+pub struct Script {
+    pub child: Child,
     lines: Receiver<String>,
 }
 
-impl Router {
-    /// Starts one and waits until it is bound.
-    pub fn start(arguments: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/router.py");
+impl Script {
+    /// Starts one of those beside this file.
+    pub fn start(name: &str, arguments: &[&str]) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name);
         let mut child = Command::new(python())
             .arg(script)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("python starts");
@@ -43,19 +43,41 @@ impl Router {
                 }
             }
         });
-        let router = Router { child, lines };
+        Script { child, lines }
+    }
+
+    /// What it says next.
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("it says something")
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that plays the router: libzmq through pyzmq.
+pub struct Router(Script);
+
+impl Router {
+    /// Starts one and waits until it is bound.
+    pub fn start(arguments: &[&str]) -> Self {
+        let router = Router(Script::start("router.py", arguments));
         assert_eq!(router.line(), "\"ready\"");
         router
     }
 
     /// What it says next.
     pub fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the router says something")
+        self.0.line()
     }
 
     /// What it says within a moment, if anything.
     pub fn line_within(&self, within: Duration) -> Option<String> {
-        self.lines.recv_timeout(within).ok()
+        self.0.lines.recv_timeout(within).ok()
     }
 
     /// The next message it received, which must be of one frame.
@@ -67,20 +89,7 @@ impl Router {
     }
 
     /// Ends it at once, as a crash does.
-    pub fn kill(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        self.end();
-    }
+    pub fn kill(self) {}
 }
 
 /// The frames in a line of the router.

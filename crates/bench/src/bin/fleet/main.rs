@@ -1,9 +1,9 @@
 //! What a fleet costs beside NATS itself: `cargo run --release -p metlog-bench --bin fleet [--messages N] [--rounds N]`.
 //!
-//! One server, and in turns bare async-nats and metlog doing the same: taking a backlog out of a stream, and publishing
-//! and taking at once. Then one router and two, each on a processor of its own, at the same backlog. Two processors have
-//! to do for the server as well, so the processor time of a message is the number to trust: what a router takes of it is
-//! what another router adds.
+//! One server, and in turns bare async-nats and metlog doing the same: publishing, taking a backlog out of a stream, and
+//! both at once. Then one router and two, each on a processor of its own, at the same backlog. Where two processors have
+//! to do for the server as well, it is the server that ends what the clock shows; so the routers are also held to a fifth
+//! of a processor each, which leaves it the rest, and their processor time for a message is told beside.
 
 mod raw;
 mod routers;
@@ -76,46 +76,64 @@ impl Bench {
             raw::PER_PULL
         );
         println!("| round | what | bare async-nats | metlog | ratio |\n|---|---|---|---|---|");
-        let (mut taking, mut both) = (Vec::new(), Vec::new());
+        let (mut giving, mut taking, mut both) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=rounds {
-            let (bare, ours) = (self.bare_pull()?, self.routers(&[None])?.rate);
+            let (bare, ours) = (self.bare_publish()?, self.backlog()?.1);
+            println!("| {round} | publishing | {bare:.0}/s | {ours:.0}/s | {:.2} |", ours / bare);
+            giving.push(ours / bare);
+            let (bare, ours) = (self.bare_pull()?, self.router()?.rate);
             println!("| {round} | backlog, into a file | {bare:.0}/s | {ours:.0}/s | {:.2} |", ours / bare);
             taking.push(ours / bare);
             let (bare, ours) = (self.bare_both()?, self.client_to_file()?);
             println!("| {round} | client to file | {bare:.0}/s | {ours:.0}/s | {:.2} |", ours / bare);
             both.push(ours / bare);
         }
+        println!("| median | publishing | | | {:.2} |", median(giving));
         println!("| median | backlog, into a file | | | {:.2} |", median(taking));
         println!("| median | client to file | | | {:.2} |", median(both));
         println!(
             "\n| round | routers | messages/s | us of a router's processor each | us of the server's |\n|---|---|---|---|---|"
         );
-        let (mut wall, mut scale) = (Vec::new(), Vec::new());
-        for round in 1..=rounds {
-            let (one, two) = (self.routers(&[Some(1)])?, self.routers(&[Some(0), Some(1)])?);
-            for (count, Done { rate, cpu: (router, server) }) in [(1, one), (2, two)] {
-                println!("| {round} | {count} | {rate:.0} | {:.2} | {:.2} |", router / 1e3, server / 1e3);
+        for (held, how) in [(false, ""), (true, ", each held")] {
+            let (mut wall, mut scale) = (Vec::new(), Vec::new());
+            for round in 1..=rounds {
+                let (one, two) = (self.scaled(&[1], held)?, self.scaled(&[0, 1], held)?);
+                for (count, Done { rate, cpu: (router, server) }) in [(1, one), (2, two)] {
+                    println!("| {round} | {count}{how} | {rate:.0} | {:.2} | {:.2} |", router / 1e3, server / 1e3);
+                }
+                wall.push(two.rate / one.rate);
+                scale.push(2.0 * one.cpu.0 / two.cpu.0);
             }
-            wall.push(two.rate / one.rate);
-            scale.push(2.0 * one.cpu.0 / two.cpu.0);
+            println!("| median | two to one{how} | {:.2} | {:.2} by processor time | |", median(wall), median(scale));
         }
-        println!("| median | two to one | {:.2} | {:.2} by processor time | |", median(wall), median(scale));
         Ok(())
     }
 
-    /// A server with all messages in its stream.
-    fn backlog(&self) -> Outcome<Nats> {
+    /// A server with all messages in its stream, and at what rate they went there.
+    fn backlog(&self) -> Outcome<(Nats, f64)> {
         let server = Nats::new();
         let settings = format!("urls = ['{}']\nstream = {{ name = 'METLOG' }}\ntimeout = '60s'", server.url());
         let mut sender = open("nats", &settings)?;
+        let began = Instant::now();
         for lines in &self.load {
             sender.send(lines).map_err(|error| error.to_string())?;
         }
-        Ok(server)
+        Ok((server, self.count as f64 / began.elapsed().as_secs_f64()))
+    }
+
+    fn bare_publish(&self) -> Outcome<f64> {
+        let server = Nats::new();
+        self.runtime.block_on(async {
+            let context = raw::connect(&server.url()).await?;
+            raw::make(&context).await?;
+            let began = Instant::now();
+            raw::publish(&context, &self.load).await?;
+            Ok(self.count as f64 / began.elapsed().as_secs_f64())
+        })
     }
 
     fn bare_pull(&self) -> Outcome<f64> {
-        let server = self.backlog()?;
+        let (server, _) = self.backlog()?;
         self.runtime.block_on(async {
             let context = raw::connect(&server.url()).await?;
             raw::pull(&context, self.count).await
@@ -137,14 +155,22 @@ impl Bench {
         })
     }
 
-    fn routers(&self, processors: &[Option<usize>]) -> Outcome<Done> {
-        let server = self.backlog()?;
-        let mut routers = Vec::new();
-        for (number, processor) in processors.iter().enumerate() {
-            let folder = self.folder.join(number.to_string());
-            routers.push(Router::start(&folder, &server.url(), *processor)?);
-        }
-        Ok(routers::watch(&routers, server.process(), self.bytes, self.count)?)
+    /// One router on all processors.
+    fn router(&self) -> Outcome<Done> {
+        let (server, _) = self.backlog()?;
+        let router = Router::start(&self.folder.join("0"), &server.url(), None)?;
+        Ok(routers::watch(&[router], server.process(), self.bytes, self.count)?)
+    }
+
+    /// A router on each of these processors, which it has all the time or some.
+    fn scaled(&self, processors: &[usize], held: bool) -> Outcome<Done> {
+        let (server, _) = self.backlog()?;
+        let start = |processor: &usize| {
+            Router::start(&self.folder.join(processor.to_string()), &server.url(), Some(*processor))
+        };
+        let routers = processors.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        let watch = || routers::watch(&routers, server.process(), self.bytes, self.count);
+        Ok(if held { routers::held(&routers, watch)? } else { watch()? })
     }
 
     /// From the first call in an application to the last line in a router's file.

@@ -1,14 +1,20 @@
 //! Routers in processes of their own, each from the stream into a file.
 
 use metlog_bench::machine;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than any of it takes.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Of this time a router that is held runs so long, and stands still for the rest: a processor of a fifth of the speed.
+const TURN: Duration = Duration::from_millis(10);
+const RUNNING: Duration = Duration::from_millis(2);
 
 /// One of them.
 pub struct Router {
@@ -56,6 +62,10 @@ impl Router {
         machine::used_by(self.child.id())
     }
 
+    fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
     /// Messages in its file behind this place, which moves on to the end.
     pub fn count(&self, from: &mut u64) -> io::Result<usize> {
         let mut file = fs::File::open(self.folder.join("out.jsonl"))?;
@@ -72,6 +82,29 @@ impl Drop for Router {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Holds routers while something is done, one after the other, so that neither they nor the server wait for a processor.
+pub fn held<T>(routers: &[Router], work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (number, router) in (0..).zip(routers) {
+            let done = &done;
+            scope.spawn(move || {
+                std::thread::sleep(TURN / routers.len() as u32 * number);
+                while !done.load(Ordering::Relaxed) {
+                    router.signal(Signal::CONT);
+                    std::thread::sleep(RUNNING);
+                    router.signal(Signal::STOP);
+                    std::thread::sleep(TURN - RUNNING);
+                }
+                router.signal(Signal::CONT);
+            });
+        }
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 /// What some of them did together.

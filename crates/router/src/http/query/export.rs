@@ -4,7 +4,6 @@
 //! all that was before. For a client that does not, it ends, and another goes on behind it when the client has taken what
 //! there is: whoever reads slowly holds no turn, no state of the store, and no memory but some portions.
 
-use super::leaving::{Awaited, Leaving};
 use super::{DEADLINE, Desk, Wrong, csv};
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -12,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use metlog_http::Refused;
 use metlog_http::server::quote;
 use metlog_query::store::{Cursor, Order};
-use metlog_query::{End, Expr, Path, Shelf, visit};
+use metlog_query::{Asker, End, Expr, Lent, Path, Shelf, visit};
 use serde_json::json as tree;
 use std::io;
 use std::ops::ControlFlow;
@@ -59,7 +58,7 @@ enum Ended {
 
 impl Export {
     /// Gives full portions away; what is left is in `out`.
-    fn scan(&mut self, store: &Awaited, out: &mut Vec<u8>, client: &Client) -> Result<Ended, Wrong> {
+    fn scan(&mut self, store: &Lent, out: &mut Vec<u8>, client: &Client) -> Result<Ended, Wrong> {
         let Export { expr, order, after, left, time, columns, begun } = self;
         let (began, mut waited) = (Instant::now(), Duration::ZERO);
         let seen = visit(store, expr, *order, *after, began + (*time).min(DEADLINE.1), &mut |row| {
@@ -180,20 +179,20 @@ struct Scanning {
     house: House,
     portions: mpsc::Receiver<Bytes>,
     done: JoinHandle<(Export, Vec<u8>, Result<Ended, Wrong>)>,
-    _leaving: Leaving,
+    _asker: Asker,
 }
 
 impl Scanning {
     fn begin(house: House, mut export: Export, mut out: Vec<u8>, turn: OwnedSemaphorePermit) -> Box<Self> {
         let (give, portions) = mpsc::channel(1);
         let client = Client { give, runtime: Handle::current() };
-        let (leaving, store) = Leaving::watch(house.shelf.store.clone());
+        let (asker, store) = house.shelf.lend();
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let ended = export.scan(&store, &mut out, &client);
             (export, out, ended)
         });
-        Box::new(Scanning { house, portions, done, _leaving: leaving })
+        Box::new(Scanning { house, portions, done, _asker: asker })
     }
 
     /// The next portion; of the first one also why there is none at all.
