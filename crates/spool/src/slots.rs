@@ -94,14 +94,10 @@ impl Slot {
     /// Messages up to this id are settled, so many more than before.
     pub fn commit(&mut self, upto: u64, settled: u64, total: u64) {
         self.committed = self.committed.max(upto);
-        self.mark += settled;
+        self.mark = self.mark.saturating_add(settled);
         let committed = self.committed;
         let passed: Vec<Gap> = self.gaps.extract_if(.., |gap| gap.at <= committed).collect();
-        for gap in passed {
-            self.mark += gap.lost + gap.skipped;
-            self.lost += gap.lost;
-            self.skipped += gap.skipped;
-        }
+        passed.iter().for_each(|gap| self.pass(gap.lost, gap.skipped));
         self.mark = self.mark.min(total);
     }
 
@@ -110,12 +106,17 @@ impl Slot {
     pub fn gap(&mut self, at: u64, lost: u64, skipped: u64, lasting: bool) {
         self.gaps.retain(|gap| gap.at != at || (gap.skipped > 0) != (skipped > 0));
         if at <= self.committed {
-            self.mark += lost + skipped;
-            self.lost += lost;
-            self.skipped += skipped;
-        } else if lost + skipped > 0 {
+            self.pass(lost, skipped);
+        } else if lost > 0 || skipped > 0 {
             self.gaps.push(Gap { at, lost, skipped, lasting });
         }
+    }
+
+    /// The cursor is behind messages that are not there.
+    fn pass(&mut self, lost: u64, skipped: u64) {
+        self.mark = self.mark.saturating_add(lost).saturating_add(skipped);
+        self.lost = self.lost.saturating_add(lost);
+        self.skipped = self.skipped.saturating_add(skipped);
     }
 
     /// A reader starts over: what it has found out ahead of the cursor it finds out again.
@@ -142,7 +143,7 @@ impl Slot {
         if copy.floor.0 > copy.committed {
             let floor = copy.floor;
             copy.commit(floor.0, 0, u64::MAX);
-            copy.skipped += floor.1.saturating_sub(copy.mark);
+            copy.skipped = copy.skipped.saturating_add(floor.1.saturating_sub(copy.mark));
             copy.mark = copy.mark.max(floor.1);
         }
         Saved {
@@ -235,5 +236,36 @@ impl Slots {
     pub fn holders(&self, end: u64, marks: &PerSlot) -> Vec<usize> {
         let mark = |at: usize| marks.get(at).copied().unwrap_or(0);
         self.iter().filter(|(at, slot)| slot.holds(end, mark(*at))).map(|(at, _)| at).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_a_state_is_fallen_over() {
+        let saved = Saved {
+            slot: 0,
+            required: true,
+            name: "a".to_owned(),
+            since: 0,
+            committed: 5,
+            base: 0,
+            mark: u64::MAX,
+            skipped: u64::MAX,
+            lost: u64::MAX,
+            gaps: vec![(7, u64::MAX), (8, 1), (9, u64::MAX)],
+        };
+        let mut slot = Slot::restored(&saved);
+        slot.gap(4, u64::MAX, u64::MAX, false);
+        slot.gap(20, u64::MAX, u64::MAX, true);
+        slot.give_up(6, u64::MAX);
+        assert_eq!((slot.queued(u64::MAX), slot.skipped(), slot.lost()), (0, u64::MAX, u64::MAX));
+        slot.commit(10, u64::MAX, u64::MAX);
+        slot.tidy();
+        slot.give_up(u64::MAX, u64::MAX);
+        assert_eq!(slot.saved(0).mark, u64::MAX);
+        assert_eq!((slot.queued(u64::MAX), slot.lost()), (0, u64::MAX));
     }
 }

@@ -4,7 +4,6 @@
 mod common;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::Config;
 use common::Raw;
 use metlog_message::{Lines, wire};
 use metlog_nats as _;

@@ -1,6 +1,6 @@
 //! The input against the plugin's own sender, plain sockets, a full spool and nonsense. Nothing may go without a trace.
 
-use metlog_pipeline::{Input, InputEntry, Reason, SenderEntry, Stop};
+use metlog_pipeline::{Away, Input, InputEntry, Reason, SenderEntry, Stop};
 use metlog_tcp as _;
 use metlog_testkit::{Recorder, eventually, sample, settings};
 use std::io::{Read, Write};
@@ -199,6 +199,20 @@ fn too_many_connections_are_closed_and_the_others_go_on() {
     };
     assert!(eventually(PATIENCE, room), "the place of a connection that is gone");
     running.stop();
+}
+
+#[test]
+fn who_says_nothing_for_too_long_goes_and_is_counted() {
+    let recorder = Recorder::new();
+    let running = Running::start(&recorder, "idle_timeout = '300ms'");
+    let mut stream = running.connect();
+    stream.write_all(&lines(0, 1)).expect("sent");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    assert_eq!(stream.read(&mut [0; 1]).expect("an end"), 0);
+    let gone = || recorder.seen().turned_away_for.get(&Away::Idle) == Some(&1);
+    assert!(eventually(PATIENCE, gone), "{:?}", recorder.seen());
+    running.stop();
+    assert_eq!((recorder.accepted(), recorder.received()), (1, 1));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The load: a thousand different messages of about 320 bytes with a number in each, of which every second passes.
 
+use metlog_tls::{Trust, rustls::StreamOwned};
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const DIFFERENT: usize = 1000;
@@ -88,14 +90,37 @@ impl Load {
 /// Over one TCP connection, as fast as it takes them.
 pub fn tcp(port: u16, messages: u64) -> io::Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    let mut load = Load::new();
-    for from in (0..messages).step_by(DIFFERENT) {
-        stream.write_all(load.numbered(from, (messages - from) as usize))?;
-    }
-    stream.shutdown(std::net::Shutdown::Write)?;
+    all(&mut stream, messages)?;
+    stream.shutdown(Shutdown::Write)?;
     // Its end says that all was read.
     stream.read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+/// The same in TLS, with whom to trust.
+pub fn tls(port: u16, messages: u64, ca_file: PathBuf) -> io::Result<()> {
+    let trust = Trust { ca_file: Some(ca_file), ..Trust::default() };
+    let trusted = trust.open("", &[]).map_err(io::Error::other)?;
+    let socket = TcpStream::connect(("127.0.0.1", port))?;
+    let by = Instant::now() + Duration::from_secs(10);
+    let session = metlog_tls::shake_hands(&trusted, "127.0.0.1", &socket, by).map_err(io::Error::other)?;
+    // The handshake leaves its own.
+    socket.set_read_timeout(None)?;
+    socket.set_write_timeout(None)?;
+    let mut stream = StreamOwned::new(session, socket);
+    all(&mut stream, messages)?;
+    stream.conn.send_close_notify();
+    stream.flush()?;
+    stream.sock.shutdown(Shutdown::Write)?;
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn all(stream: &mut impl Write, messages: u64) -> io::Result<()> {
+    let mut load = Load::new();
+    (0..messages)
+        .step_by(DIFFERENT)
+        .try_for_each(|from| stream.write_all(load.numbered(from, (messages - from) as usize)))
 }
 
 /// A datagram each, at this rate.

@@ -1,6 +1,7 @@
 //! A row of the table: a configuration, a load, and waiting for the last message.
 
 use super::{Cost, clients, load, sink};
+use metlog_testkit::{Authority, Paper};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What is measured.
-pub const ROWS: [&str; 12] = [
+pub const ROWS: [&str; 13] = [
     "tcp-file",
+    "tcp-file-tls",
     "udp-file",
     "http-file",
     "tcp-http",
@@ -163,11 +165,12 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
             endpoint += &format!("[endpoints.idle{number}]\ntype = 'null'\ntypes = ['nothing{number}']\n");
         }
     }
+    let authority = row.ends_with("tls").then(Authority::new);
     let input = match row.split('-').next() {
         Some("udp") => format!("[inputs.udp]\nlisten = '127.0.0.1:{PORT}'\n"),
         Some("http") => "[inputs.http]\n".to_owned(),
         Some("zmq") => format!("[inputs.zmq]\nbind = 'tcp://127.0.0.1:{PORT}'\n"),
-        _ => format!("[inputs.tcp]\nlisten = '127.0.0.1:{PORT}'\n"),
+        _ => format!("[inputs.tcp]\nlisten = '127.0.0.1:{PORT}'\n{}", authority.as_ref().map_or_else(String::new, tls)),
     };
     let own = if row.starts_with("http") { format!("127.0.0.1:{PORT}") } else { String::new() };
     let config = format!(
@@ -181,6 +184,7 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
     let (idle, _) = router.memory();
     let (cpu, began) = (router.cpu(), Instant::now());
     match row.split('-').next() {
+        _ if let Some(authority) = &authority => load::tls(PORT, messages, authority.ca_file())?,
         Some("udp") => load::udp(PORT, messages, 200_000)?,
         Some("http") => load::http(PORT, messages, 500)?,
         Some("zmq") => load::zmq(PORT, messages)?,
@@ -201,6 +205,12 @@ fn run(row: &'static str, messages: u64, sync: &str) -> io::Result<Cost> {
     };
     let (lost, wrong) = seen.verdict();
     Ok(Cost { row, who: "metlog".into(), sent: messages, lost, wrong, cpu, seconds, memory: (idle, peak) })
+}
+
+/// What the input shows of itself.
+fn tls(authority: &Authority) -> String {
+    let Paper { cert, key } = authority.paper(&["127.0.0.1"]);
+    format!("[inputs.tcp.tls]\ncert_file = '{}'\nkey_file = '{}'\n", cert.display(), key.display())
 }
 
 fn serve(directory: &Path, config: &str) -> io::Result<Running> {
