@@ -12,6 +12,7 @@ use crate::thread;
 use metlog_message::{Fields, Message, Severity, Timestamp, Value};
 use metlog_pipeline::{Emit, Method, MethodError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -196,7 +197,7 @@ impl Core {
 
     /// Calls the method that stands in for a helper, if there is one.
     pub(crate) fn call_in_place_of(self: &Arc<Self>, meta: &Meta, args: &[Arg<'_>]) -> bool {
-        let Some((_, method)) = self.in_place_of(meta) else { return false };
+        let Some((name, method)) = self.in_place_of(meta) else { return false };
         let mut fields = Fields::new();
         let (text, rest) = args.split_at(meta.text_args.min(args.len()));
         let what = match meta.kind {
@@ -213,10 +214,17 @@ impl Core {
         for (name, value) in meta.fields.iter().zip(rest) {
             fields.set(*name, value.to_value());
         }
-        if let Err(error) = method.call(&Client::of(self.clone()), &fields) {
-            eprintln!("metlog: {error}");
-        }
+        self.run(name, &*method, &fields);
         true
+    }
+
+    /// Runs a method that the application does not wait for. Whatever goes wrong in it is told and goes no further.
+    fn run(self: &Arc<Self>, name: &str, method: &dyn Method, fields: &Fields) {
+        match catch_unwind(AssertUnwindSafe(|| method.call(&Client::of(self.clone()), fields))) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => eprintln!("metlog: method `{name}`: {error}"),
+            Err(_) => eprintln!("metlog: method `{name}` panicked"),
+        }
     }
 
     /// Methods that want to be called by the clock.
@@ -230,8 +238,8 @@ impl Core {
 
     pub(crate) fn call_on_time(self: &Arc<Self>, name: &str) {
         let method = self.methods().get(name).cloned();
-        if let Some(Err(error)) = method.map(|method| method.call(&Client::of(self.clone()), &Fields::new())) {
-            eprintln!("metlog: method `{name}`: {error}");
+        if let Some(method) = method {
+            self.run(name, &*method, &Fields::new());
         }
     }
 

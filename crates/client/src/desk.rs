@@ -11,6 +11,7 @@ use crate::site::{Kind, Meta, Site};
 use crate::stats::{add, bump};
 use metlog_message::{Fields, Lines, Severity, Timestamp, Value, head, wire};
 use metlog_pipeline::{Event, Filter, Pacing};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -26,7 +27,7 @@ impl Sieve {
         let filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sure = true;
         for filter in filters.iter() {
-            match filter.decide(kind, severity) {
+            match shielded(None, || filter.decide(kind, severity)) {
                 Some(false) => return Some(false),
                 Some(true) => {}
                 None => sure = false,
@@ -42,8 +43,13 @@ impl Sieve {
             return true;
         };
         let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        filters.iter_mut().all(|filter| filter.keep(&Event { head: &head, raw: message }))
+        filters.iter_mut().all(|filter| shielded(true, || filter.keep(&Event { head: &head, raw: message })))
     }
+}
+
+/// A filter that panics lets the message pass: it must take neither the background thread with it nor the caller's.
+fn shielded<T>(otherwise: T, ask: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or(otherwise)
 }
 
 /// One sender's end of the desk.

@@ -3,7 +3,7 @@
 use crate::client::Core;
 use crate::clock;
 use crate::site::{self, Kind, Site};
-use crate::slots::{self, Tally};
+use crate::slots::{self, Slot, Tally};
 use metlog_message::{Message, Value};
 use std::collections::HashMap;
 
@@ -26,23 +26,28 @@ impl Harvest {
     /// One message per counter and timer of this client that was used since the last reading. Whether the site still
     /// adds up does not matter: a client that is closing has switched its sites off already.
     pub fn collect(&mut self, sites: &[&'static Site], core: &Core) -> Vec<Message> {
-        let mut messages = Vec::new();
+        let (mut messages, blocks) = (Vec::new(), slots::all());
         for (at, site) in sites.iter().enumerate() {
             if site::client_of(site.word()) != core.number || !site.meta.is_metric() {
                 continue;
             }
             let number = at + 1;
             let message = match site.meta.kind {
-                Kind::Timer => self.timer(number, core),
-                _ => self.counter(number, core),
+                Kind::Timer => self.timer(number, &blocks, core),
+                _ => self.counter(number, &blocks, core),
             };
             messages.extend(message.map(|message| message.field("name", site.meta.name).field("rate", 1.0)));
         }
         messages
     }
 
-    fn counter(&mut self, number: usize, core: &Core) -> Option<Message> {
-        let (now, _) = total(number);
+    fn counter(&mut self, number: usize, blocks: &[&[Slot]], core: &Core) -> Option<Message> {
+        let mut now = Count::default();
+        for (calls, whole, fraction) in of_site(blocks, number).map(Slot::counted) {
+            now.calls = now.calls.wrapping_add(calls);
+            now.whole = now.whole.wrapping_add(whole);
+            now.fraction += fraction;
+        }
         let before = self.counts.insert(number, now).unwrap_or_default();
         let calls = now.calls.wrapping_sub(before.calls);
         if calls == 0 {
@@ -54,8 +59,9 @@ impl Harvest {
         Some(core.message("counter").payload(sum).field("calls", calls))
     }
 
-    fn timer(&mut self, number: usize, core: &Core) -> Option<Message> {
-        let (_, now) = total(number);
+    fn timer(&mut self, number: usize, blocks: &[&[Slot]], core: &Core) -> Option<Message> {
+        let mut now = Tally::default();
+        of_site(blocks, number).filter_map(Slot::times).for_each(|times| now.add(times));
         let since = match self.times.get(&number) {
             Some(before) => now.since(before),
             None => now.clone(),
@@ -79,17 +85,7 @@ impl Harvest {
     }
 }
 
-/// What all threads together have counted at a site.
-fn total(number: usize) -> (Count, Tally) {
-    let (mut count, mut times) = (Count::default(), Tally::default());
-    for slot in slots::all().iter().filter_map(|block| block.get(number)) {
-        let (calls, whole, fraction) = slot.counted();
-        count.calls = count.calls.wrapping_add(calls);
-        count.whole = count.whole.wrapping_add(whole);
-        count.fraction += fraction;
-        if let Some(seen) = slot.times() {
-            times.add(seen);
-        }
-    }
-    (count, times)
+/// Each thread's slot of a site.
+fn of_site<'a>(blocks: &[&'a [Slot]], number: usize) -> impl Iterator<Item = &'a Slot> {
+    blocks.iter().filter_map(move |block| block.get(number))
 }

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Kept, balanced, client, settle};
-use metlog::{Client, Lines, Message, SendError, Sender, Setup, Value};
+use metlog::{Client, Emit, Event, Fields, Filter, Lines, Message, Method, MethodError, SendError, Sender};
+use metlog::{Setup, Severity, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 fn ms(milliseconds: u64) -> Duration {
@@ -220,6 +223,45 @@ fn a_panicking_sender_loses_nothing_silently() {
         "{report}"
     );
     assert!(sender.last_error.as_deref().is_some_and(|why| why.contains("panicked")), "{report}");
+}
+
+#[test]
+fn a_panicking_filter_or_method_reaches_neither_the_caller_nor_the_others() {
+    struct Panics(AtomicBool);
+    impl Filter for Panics {
+        fn keep(&mut self, _: &Event<'_>) -> bool {
+            panic!("on purpose, by a test")
+        }
+        fn decide(&self, _: &str, _: Severity) -> Option<bool> {
+            panic!("on purpose, by a test")
+        }
+    }
+    impl Method for Panics {
+        fn call(&self, _: &dyn Emit, _: &Fields) -> Result<Value, MethodError> {
+            self.0.store(true, SeqCst);
+            panic!("on purpose, by a test")
+        }
+        fn every(&self) -> Option<Duration> {
+            Some(ms(5))
+        }
+    }
+    let panics = || Panics(AtomicBool::new(false));
+    let kept = Kept::new();
+    let filter: Box<dyn Filter> = Box::new(panics());
+    let client = Client::open(Setup::new("panics").sender_with(kept.sender(), [filter])).expect("opens");
+    let (by_clock, by_call) = (Arc::new(panics()), Arc::new(panics()));
+    client.add_method("by_clock", by_clock.clone(), false).expect("added");
+    client.add_method("incr", by_call.clone(), true).expect("in its place");
+    metlog::incr!(client: client, "hits");
+    assert!(by_call.0.load(SeqCst));
+    let deadline = Instant::now() + ms(20_000);
+    while !by_clock.0.load(SeqCst) && Instant::now() < deadline {
+        std::thread::sleep(ms(5));
+    }
+    assert!(by_clock.0.load(SeqCst), "the clock calls it");
+    metlog::info!(client: client, "{}", "after all that");
+    settle(&client);
+    assert_eq!(payloads(&kept.messages()), ["after all that"]);
 }
 
 #[test]

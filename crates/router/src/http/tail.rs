@@ -102,8 +102,8 @@ pub(super) async fn tail(
         begin: Some(begin),
         _seat: seat,
     };
-    let events = futures_util::stream::unfold(follower, |mut follower| async move {
-        let bytes = follower.next().await?;
+    let events = futures_util::stream::unfold(follower, |follower| async move {
+        let (bytes, follower) = follower.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(bytes)), follower))
     });
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
@@ -229,22 +229,28 @@ struct Sights {
 
 impl Follower {
     /// The next bytes to send; `None` at the end of the router.
-    async fn next(&mut self) -> Option<Vec<u8>> {
+    async fn next(mut self) -> Option<(Vec<u8>, Self)> {
         if let Some(begin) = self.begin.take().filter(|begin| !begin.is_empty()) {
-            return Some(begin);
+            return Some((begin, self));
         }
         loop {
             tokio::time::sleep(LOOK).await;
             let floor = self.router.upgrade().filter(|router| !router.is_stopping())?.floor.clone();
-            let mut out = Vec::new();
-            self.look(&floor, &mut out);
+            // Inputs share the event loop, and a query may take long.
+            let look = tokio::task::spawn_blocking(move || {
+                let mut out = Vec::new();
+                self.look(&floor, &mut out);
+                (out, self)
+            });
+            let mut out;
+            (out, self) = look.await.ok()?;
             let now = Instant::now();
             if out.is_empty() && now.saturating_duration_since(self.spoke) >= STILL_HERE {
                 out.extend_from_slice(b": still here\n\n");
             }
             if !out.is_empty() {
                 self.spoke = now;
-                return Some(out);
+                return Some((out, self));
             }
         }
     }

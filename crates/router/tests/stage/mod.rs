@@ -32,6 +32,9 @@ pub struct Script {
     pub opened: AtomicU64,
     pub ticks: AtomicU64,
     pub reopened: AtomicU64,
+    /// Writes that are under way, and how many were at the most.
+    pub writing: AtomicU64,
+    pub together: AtomicU64,
 }
 
 impl Script {
@@ -83,7 +86,9 @@ impl Endpoint for Scripted {
     fn write(&mut self, batch: &Picked<'_>) -> Result<(), SendError> {
         let script = &self.0;
         let pause = *script.pause.lock().unwrap();
+        script.together.fetch_max(script.writing.fetch_add(1, SeqCst) + 1, SeqCst);
         std::thread::sleep(pause);
+        script.writing.fetch_sub(1, SeqCst);
         if script.panics.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
             panic!("as told");
         }
