@@ -60,6 +60,9 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Instances of an endpoint: one, and those of further workers.
+pub type Opened = (Box<dyn Endpoint>, Vec<Box<dyn Endpoint>>);
+
 /// What the router wants of the workers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Orders {
@@ -79,17 +82,16 @@ enum End {
 }
 
 impl Delivery {
-    /// Starts serving. The first instance is open already, so that a start with a wrong address fails early.
+    /// Starts serving, with a worker for each instance; `open` makes another in place of one that panicked.
     ///
     /// # Errors
-    /// If a thread or a further instance cannot be had.
+    /// If a thread cannot be had.
     pub fn start(
         floor: Arc<Floor>,
         account: Arc<EndpointAccount>,
-        first: Box<dyn Endpoint>,
+        (first, others): Opened,
         open: Open,
         habits: Habits,
-        workers: usize,
         paused: bool,
     ) -> Result<Delivery, String> {
         let reader = floor.spool.reader(account.slot);
@@ -107,12 +109,8 @@ impl Delivery {
             habits,
             open,
         });
-        let mut instances = vec![first];
-        for _ in 1..workers {
-            instances.push((shared.open)()?);
-        }
         let delivery = Delivery { shared: shared.clone(), threads: Mutex::default() };
-        for (number, endpoint) in instances.into_iter().enumerate() {
+        for (number, endpoint) in std::iter::once(first).chain(others).enumerate() {
             let worker = Worker {
                 shared: shared.clone(),
                 endpoint,

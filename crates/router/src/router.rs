@@ -10,7 +10,7 @@ pub use reload::Changes;
 use crate::accounting::{EndpointAccount, InputAccount};
 use crate::config::{self, EndpointPlan, FilterPlan, FleetPlan, Plan};
 use crate::deadletters::DeadLetters;
-use crate::deliver::{Clock, Delivery, Period, Progress};
+use crate::deliver::{Clock, Delivery, Opened, Period, Progress};
 use crate::edits::Hand;
 use crate::fleet::Fleet;
 use crate::forwards::Forwards;
@@ -25,7 +25,7 @@ use crate::trend::Trend;
 use inputs::{RunningInput, open_input};
 use metlog_http::server::Gate;
 use metlog_message::Timestamp;
-use metlog_pipeline::{Endpoint, Inlet};
+use metlog_pipeline::Inlet;
 use metlog_spool::{Disk, Recovery, Spool};
 use metlog_tls::Acceptor;
 use std::collections::BTreeMap;
@@ -191,10 +191,10 @@ impl Router {
             let mut parts = router.parts();
             parts.describe(plan);
             parts.settings = Some(plan.router.clone());
-            for (endpoint, first) in plan.endpoints.iter().zip(opened) {
+            for (endpoint, opened) in plan.endpoints.iter().zip(opened) {
                 let slot = slots.get(&endpoint.name).copied().unwrap_or_default();
                 let account = router.new_account(&endpoint.name, slot);
-                parts.endpoints.push(router.serve(endpoint, first, account, false)?);
+                parts.endpoints.push(router.serve(endpoint, opened, account, false)?);
             }
             for ((number, input), opened) in (0..).zip(&plan.inputs).zip(inputs) {
                 let account = Arc::new(InputAccount::new(&input.name));
@@ -226,12 +226,12 @@ impl Router {
     fn serve(
         &self,
         plan: &EndpointPlan,
-        first: Box<dyn Endpoint>,
+        opened: Opened,
         account: Arc<EndpointAccount>,
         paused: bool,
     ) -> Result<RunningEndpoint, String> {
-        let (habits, open) = (plan.habits(&*first), plan.open.clone());
-        let delivery = Delivery::start(self.floor.clone(), account, first, open, habits, plan.workers, paused)?;
+        let (habits, open) = (plan.habits(&*opened.0), plan.open.clone());
+        let delivery = Delivery::start(self.floor.clone(), account, opened, open, habits, paused)?;
         Ok(RunningEndpoint { name: plan.name.clone(), section: plan.section.clone(), delivery: Arc::new(delivery) })
     }
 
@@ -430,8 +430,10 @@ fn open_spool(plan: &Plan) -> Result<(Arc<Spool>, Recovery), String> {
     Spool::open(disk, options).map_err(|error| error.to_string())
 }
 
-fn open_endpoint(plan: &EndpointPlan) -> Result<Box<dyn Endpoint>, String> {
-    (plan.open)().map_err(|why| format!("endpoint `{}`: {why}", plan.name))
+/// All its instances, so that what serves it cannot fail for a wrong address.
+fn open_endpoint(plan: &EndpointPlan) -> Result<Opened, String> {
+    let open = || (plan.open)().map_err(|why| format!("endpoint `{}`: {why}", plan.name));
+    Ok((open()?, (1..plan.workers).map(|_| open()).collect::<Result<_, _>>()?))
 }
 
 fn slots(plan: &Plan, floor: &Floor) -> Result<BTreeMap<String, u32>, String> {

@@ -315,8 +315,14 @@ fn a_reload_changes_what_is_new_and_a_wrong_one_changes_nothing() {
     eventually("all", || Script::named("stays").count() == 10 && Script::named("goes").count() == 10);
     let opened = Script::named("stays").opened.load(SeqCst);
 
-    let wrong = plan(&directory, &format!("{TCP}{}{}", endpoint("stays", ""), endpoint("unopenable", "")));
-    assert!(running.router.reload(&wrong).unwrap_err().contains("endpoint `unopenable`: this one never opens"));
+    let wrong = [
+        ("unopenable", "", "endpoint `unopenable`: this one never opens"),
+        ("hermit", "workers = 2", "endpoint `hermit`: there is one already"),
+    ];
+    for (name, more, why) in wrong {
+        let wrong = plan(&directory, &format!("{TCP}{}{}", endpoint("stays", ""), endpoint(name, more)));
+        assert!(running.router.reload(&wrong).unwrap_err().contains(why));
+    }
     running.send("tcp", (10..20).map(message));
     eventually("as before", || Script::named("stays").count() == 20 && Script::named("goes").count() == 20);
 

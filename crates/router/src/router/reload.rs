@@ -122,27 +122,32 @@ impl Router {
         let mut old: Vec<RunningEndpoint> = std::mem::take(&mut parts.endpoints);
         self.floor.set_rules(routes, edits);
         self.kept.set(store);
+        let mut threadless = Ok(());
         for (new, opened) in plan.endpoints.iter().zip(opened) {
             let at = old.iter().position(|running| running.name == new.name);
             let before = at.map(|at| old.swap_remove(at));
             let running = match (before, opened) {
-                (Some(before), None) => before,
-                (Some(before), Some(first)) => {
+                (Some(before), None) => Ok(before),
+                (Some(before), Some(opened)) => {
                     changes.changed.push(new.name.clone());
                     let by = Instant::now() + drain;
                     before.delivery.stop(Instant::now());
                     before.delivery.join(by);
                     let (account, paused) = (before.delivery.account().clone(), before.delivery.is_paused());
-                    self.serve(new, first, account, paused)?
+                    self.serve(new, opened, account, paused)
                 }
-                (None, Some(first)) => {
+                (None, Some(opened)) => {
                     changes.added.push(new.name.clone());
                     let slot = slots.get(&new.name).copied().unwrap_or_default();
-                    self.serve(new, first, self.new_account(&new.name, slot), false)?
+                    self.serve(new, opened, self.new_account(&new.name, slot), false)
                 }
                 (None, None) => continue,
             };
-            parts.endpoints.push(running);
+            // What a system without another thread cannot serve waits in the spool; the others are served all the same.
+            match running {
+                Ok(running) => parts.endpoints.push(running),
+                Err(why) => threadless = Err(why),
+            }
         }
         for gone in old {
             changes.removed.push(gone.name.clone());
@@ -151,7 +156,7 @@ impl Router {
             self.floor.spool.release(&gone.name);
         }
         parts.describe(plan);
-        Ok(changes)
+        threadless.map(|()| changes)
     }
 
     /// The files of whatever stays, read; what puts them in force, and whose they are.
