@@ -161,7 +161,7 @@ impl NatsInput {
         let reminder = config.ack_wait.duration() / 3;
         let courier = Courier { client: link.client.clone(), most: config.batch * AHEAD };
         let (held, waiting) = (Vec::new(), VecDeque::new());
-        Ok(Session { link, pull, inlet, numbers, courier, held, retry: None, waiting, reminder })
+        Ok(Session { link, pull, inlet, numbers, courier, held, retry: None, waiting, last: None, reminder })
     }
 }
 
@@ -178,6 +178,8 @@ struct Session {
     retry: Option<Instant>,
     /// Committed, and not yet safe.
     waiting: VecDeque<(Durable, Vec<Subject>)>,
+    /// What was acknowledged last.
+    last: Option<Subject>,
     reminder: Duration,
 }
 
@@ -270,10 +272,11 @@ impl Session {
     }
 
     async fn settle(&mut self, safe: Result<(), Full>) -> Result<(), Full> {
-        let Some((_, replies)) = self.waiting.pop_front() else { return Ok(()) };
+        let Some((_, mut replies)) = self.waiting.pop_front() else { return Ok(()) };
         // Unacknowledged they come again, to whichever router has a disk.
         safe?;
         self.courier.tell(&replies, TAKEN).await;
+        self.last = replies.pop();
         Ok(())
     }
 
@@ -299,7 +302,17 @@ impl Session {
                 break;
             }
         }
-        let _ = tokio::time::timeout_at(until, self.courier.client.flush()).await;
+        // What has been written may go down with its connection until the server has read it. So it is told of the last one
+        // again, and asked to say that it heard.
+        match self.last.take().filter(|_| connected) {
+            Some(last) => {
+                let heard = self.courier.client.request(last, Bytes::from_static(TAKEN));
+                let _ = tokio::time::timeout_at(until, heard).await;
+            }
+            None => {
+                let _ = tokio::time::timeout_at(until, self.courier.client.flush()).await;
+            }
+        }
     }
 }
 
