@@ -33,25 +33,16 @@ impl Source {
             names.sort();
             for name in names {
                 let folder = format!("{kind}/{name}");
-                source.folder_of(&root.join(&folder).join("src"), &folder);
+                let mut texts = Vec::new();
+                read_all(&root.join(&folder).join("src"), &mut texts);
+                let all = texts.concat();
+                for text in &texts {
+                    source.entries(text, &folder);
+                    source.structs(Defaults { text, all: &all }, &folder);
+                }
             }
         }
         source
-    }
-
-    fn folder_of(&mut self, path: &Path, folder: &str) {
-        let Ok(entries) = std::fs::read_dir(path) else { return };
-        let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-        paths.sort();
-        for path in paths {
-            if path.is_dir() {
-                self.folder_of(&path, folder);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).expect("source");
-                self.entries(&text, folder);
-                self.structs(&text, folder);
-            }
-        }
     }
 
     /// `InputEntry::of::<Udp>("udp", …` in any of its forms.
@@ -75,11 +66,10 @@ impl Source {
         }
     }
 
-    fn structs(&mut self, text: &str, folder: &str) {
-        let defaults = Defaults(text);
+    fn structs(&mut self, defaults: Defaults<'_>, folder: &str) {
         let (mut comment, mut attributes, mut current): (Vec<&str>, String, Option<Struct>) =
             (Vec::new(), String::new(), None);
-        for line in text.lines() {
+        for line in defaults.text.lines() {
             let trimmed = line.trim();
             if let Some(said) = trimmed.strip_prefix("///") {
                 comment.push(said.trim());
@@ -145,8 +135,24 @@ impl Source {
     }
 }
 
-/// Where a file says what stands in for what is not given.
-struct Defaults<'a>(&'a str);
+fn read_all(path: &Path, texts: &mut Vec<String>) {
+    let Ok(entries) = std::fs::read_dir(path) else { return };
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            read_all(&path, texts);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            texts.push(std::fs::read_to_string(&path).expect("source"));
+        }
+    }
+}
+
+/// Where a file says what stands in for what is not given, or another one of its folder.
+struct Defaults<'a> {
+    text: &'a str,
+    all: &'a str,
+}
 
 impl Defaults<'_> {
     fn of(&self, attributes: &str, of: &str, key: &str, kind: &str) -> Option<String> {
@@ -155,12 +161,15 @@ impl Defaults<'_> {
         }
         if let Some((_, rest)) = attributes.split_once("default = \"") {
             let (name, _) = rest.split_once('"')?;
-            let (_, body) = self.0.split_once(&format!("fn {name}() -> "))?;
+            let made = format!("fn {}() -> ", name.rsplit("::").next()?);
+            // Of two elsewhere it would have to be known which.
+            let elsewhere = || self.all.split_once(&made).filter(|(_, rest)| !rest.contains(&made));
+            let (_, body) = self.text.split_once(&made).or_else(elsewhere)?;
             let (_, body) = body.split_once('{')?;
             return plain(body.split_once('}')?.0.trim());
         }
         // A default of the whole.
-        let (_, rest) = self.0.split_once(&format!("impl Default for {of} {{"))?;
+        let (_, rest) = self.text.split_once(&format!("impl Default for {of} {{"))?;
         let (body, _) = rest.split_once("\n}")?;
         let line = body.lines().find_map(|line| line.trim().strip_prefix(&format!("{key}: ")))?;
         plain(line.trim_end_matches(','))
