@@ -265,7 +265,7 @@ fn a_body_is_not_asked_for_before_its_key_is_known() {
     client.write("POST /write HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 16000000\r\n\r\n");
     let began = Instant::now();
     assert_eq!(client.answer().expect("an answer").status, 401);
-    assert!(began.elapsed() < LONG / 2, "{:?}: it waited for the body", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}: it waited for the body", began.elapsed());
     // Whoever writes without looking gets to read the answer, however much it is.
     let mut client = running.connect();
     let _ = client.try_write(request("POST /write", &vec![b'x'; 4 << 20]));

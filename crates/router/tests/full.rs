@@ -230,7 +230,6 @@ fn a_full_spool_holds_back_refuses_and_counts_and_goes_on_when_there_is_room() {
         let mut out = Neighbour::new();
         let program = Cramped::start(limit, &out.endpoint("out", ""));
         let (mut posted, mut streamed) = (0, 0);
-        let mut delays = Vec::new();
         for cycle in 0..CYCLES {
             out.http.stop();
             let (next, refusal) = fill(&program, posted);
@@ -264,7 +263,7 @@ fn a_full_spool_holds_back_refuses_and_counts_and_goes_on_when_there_is_room() {
             posted += 1;
             eventually("it says so", || program.ask("/health/ready").status == 200);
             eventually("the sender goes on", || sender.sent() > before + 50);
-            delays.push(began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(2), "{limit:?}, cycle {cycle}: after {:?}", began.elapsed());
             streamed = sender.finish();
             eventually("all is delivered", || {
                 out.got("post").len() as u64 >= posted && out.got("stream").len() as u64 >= streamed
@@ -272,9 +271,6 @@ fn a_full_spool_holds_back_refuses_and_counts_and_goes_on_when_there_is_room() {
             eventually("the account agrees", || program.metric("metlog_buffered{endpoint=\"out\"}") == 0);
             program.balanced();
         }
-        // One of them may have met a machine that stood still.
-        delays.sort();
-        assert!(delays[delays.len() / 2] < Duration::from_secs(2), "{limit:?}: {delays:?}");
         whole("post", &out.got("post"), posted);
         whole("stream", &out.got("stream"), streamed);
         assert_eq!(out.got("datagram"), [0; 0]);
