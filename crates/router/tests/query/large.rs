@@ -253,6 +253,6 @@ fn who_has_left_is_not_worked_for() {
         std::thread::sleep(Duration::from_millis(20));
     }
     // Were they worked for, it would be refused: all turns would be taken for longer than it waits for one.
-    assert_eq!(length(&find(&program, "", "&limit=1")["messages"]), 1);
+    assert_eq!(length(&find(&program, "n:5", "")["messages"]), 1);
     program.stop();
 }
