@@ -309,9 +309,9 @@ impl Books {
     }
 
     /// What became of the batch. Messages behind the first without an answer may have been stored; they are sent again,
-    /// and known by their ids.
+    /// and known by their ids. A connection that breaks behind the last answer took nothing with it.
     fn verdict(self, fault: Option<Fault>) -> Result<(), SendError> {
-        match fault {
+        match fault.filter(|_| self.states.contains(&State::Unknown)) {
             Some(Fault::Barred(why)) => return Err(SendError::Pause { why }),
             Some(Fault::Away(why)) => {
                 let done = self.states.iter().take_while(|state| **state == State::Stored).count();
@@ -323,5 +323,23 @@ impl Books {
         let refused =
             self.states.into_iter().map(|state| if let State::Refused(why) = state { Some(why) } else { None });
         SendError::refused(count, refused.enumerate().filter_map(|(at, why)| Some((at, why?))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(states: impl IntoIterator<Item = State>) -> Result<(), SendError> {
+        Books { states: states.into_iter().collect(), open: 0 }.verdict(Some(Fault::Away("gone".to_owned())))
+    }
+
+    #[test]
+    fn a_connection_lost_costs_what_had_no_answer_and_nothing_else() {
+        use State::{Stored, Unknown};
+        assert_eq!(verdict([Stored, Unknown, Stored]), Err(SendError::retry_after_first(1, "gone")));
+        assert_eq!(verdict([Stored, Stored]), Ok(()), "everything was stored before");
+        let refused = verdict([Stored, State::Refused("too large".to_owned())]);
+        assert!(matches!(&refused, Err(SendError::Refuse { which, .. }) if which == &[1]), "{refused:?}");
     }
 }
