@@ -130,10 +130,9 @@ macro_rules! entry {
                 match (found.next(), found.next()) {
                     (Some(entry), None) => Ok(entry),
                     (first, _) => {
-                        let known: Vec<&'static str> = Self::all().into_iter().map(|entry| entry.name).collect();
                         let twice = first.is_some();
-                        let suggestion = suggest::nearest(name, known.iter().copied()).filter(|_| !twice).map(str::to_owned);
-                        Err(Unknown { what: $what, name: name.to_owned(), twice, known, suggestion })
+                        let unknown = Unknown { what: $what, name: name.to_owned(), twice, known: Vec::new(), suggestion: None };
+                        Err(unknown.among(Self::all().into_iter().map(|entry| entry.name).collect()))
                     }
                 }
             }
@@ -182,6 +181,15 @@ impl Unknown {
     /// What was asked for.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same where more can be meant than plugins of one kind.
+    #[must_use]
+    pub fn among(mut self, known: Vec<&'static str>) -> Self {
+        let nearest = suggest::nearest(&self.name, known.iter().copied()).filter(|_| !self.twice);
+        self.suggestion = nearest.map(str::to_owned);
+        self.known = known;
+        self
     }
 }
 

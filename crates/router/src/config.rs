@@ -10,7 +10,7 @@ mod sections;
 pub use endpoints::{EndpointPlan, OpenStore, endpoint_kinds};
 pub(crate) use filters::{FilterKind, FilterPlan, edits};
 pub use fleet::{FleetPlan, FleetSettings};
-pub use inputs::{InputKind, InputPlan};
+pub use inputs::{InputKind, InputPlan, input_kinds};
 pub use keys::KeySettings;
 pub(crate) use sections::EndpointKeys;
 pub use sections::{HttpInput, RouterSettings, SpoolSettings, SyncSetting};

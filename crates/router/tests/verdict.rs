@@ -4,7 +4,7 @@
 mod stage;
 
 use metlog_http::server::DialectEntry;
-use metlog_pipeline::{FilterEntry, InputEntry};
+use metlog_pipeline::FilterEntry;
 use metlog_router::config;
 use stage::{Directory, eventually};
 use std::fs::File;
@@ -74,6 +74,7 @@ const CASES: &[(&str, &str)] = &[
     ("[inputs.lines]\ntype = 'tcp'\nlisten = '[::1]:0'\nack = true\nconnections = 10\nper_address = 5\n", RIGHT),
     ("[inputs.tcp]\nlisten = '0.0.0.0:0'\ntrusted_network = true\n", RIGHT),
     ("[inputs.upd]\nlisten = '127.0.0.1:0'\n", "r.toml:1:9: unknown input `upd`, this program has <inputs>; did you mean `udp`?"),
+    ("[inputs.a]\ntype = 'htp'\n", "r.toml:2:8: unknown input `htp`, this program has <inputs>; did you mean `http`?"),
     ("[inputs.a]\ntype = 'tpc'\nlisten = '127.0.0.1:0'\n", "r.toml:2:8: unknown input `tpc`, this program has <inputs>; did you mean `tcp`?"),
     ("[inputs.a]\ntype = 7\n", "r.toml:2:8: `type` must be the name of a plugin, as text"),
     ("[inputs.tcp]\n", "r.toml:1:1: missing key `listen`"),
@@ -308,7 +309,7 @@ fn whole(text: &str) -> String {
 
 /// What is expected, with the names of all plugins.
 fn in_full(expected: &str) -> String {
-    let inputs: Vec<&str> = InputEntry::all().into_iter().map(|entry| entry.name).collect();
+    let inputs = config::input_kinds();
     let filters: Vec<&str> = FilterEntry::all().into_iter().map(|entry| entry.name).collect();
     let dialects: Vec<&str> = DialectEntry::all().into_iter().map(|entry| entry.name).collect();
     let mut endpoints = config::endpoint_kinds();

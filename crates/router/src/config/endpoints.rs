@@ -1,12 +1,12 @@
 //! `[endpoints.*]`
 
 use super::sections::{EndpointKeys, mistyped, take};
-use super::{Named, names, nobody};
+use super::{Named, names, nobody, unknown};
 use crate::deliver::{Habits, Open};
 use metlog_message::Severity;
 use metlog_pipeline::{Endpoint, EndpointEntry, Forward, SenderEntry};
 use metlog_query::{Store, StoreEntry};
-use metlog_settings::{Node, Origin, Problem, Problems, suggest};
+use metlog_settings::{Node, Origin, Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -96,11 +96,14 @@ pub(super) fn endpoint(named: &Named<'_>, context: &Context<'_>) -> Result<Endpo
 /// How to open an endpoint of a kind: one of its own, or a sender.
 fn opener(kind: &str, place: &Origin, settings: Node) -> Result<(Open, Examine), Problems> {
     let own = settings.clone();
-    if let Ok(entry) = EndpointEntry::find(kind) {
-        drop((entry.read)(&settings)?);
-        let open: Open = Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?());
-        return Ok((open, Arc::new(move || (entry.examine)(&own))));
-    }
+    let error = match EndpointEntry::find(kind) {
+        Ok(entry) => {
+            drop((entry.read)(&settings)?);
+            let open: Open = Arc::new(move || (entry.read)(&settings).map_err(|problems| problems.to_string())?());
+            return Ok((open, Arc::new(move || (entry.examine)(&own))));
+        }
+        Err(error) => error,
+    };
     if let Ok(entry) = SenderEntry::find(kind) {
         drop((entry.read)(&settings)?);
         let open: Open = Arc::new(move || {
@@ -109,12 +112,7 @@ fn opener(kind: &str, place: &Origin, settings: Node) -> Result<(Open, Examine),
         });
         return Ok((open, Arc::new(move || (entry.examine)(&own))));
     }
-    if let Some(how) = crate::plugins::left_out(kind) {
-        return Err(Problem::at(place, how).into());
-    }
-    let known = endpoint_kinds();
-    let message = format!("unknown endpoint `{kind}`, this program has {}", known.join(", "));
-    Err(Problem::at(place, message).suggest(suggest::nearest(kind, known.iter().copied())).into())
+    Err(unknown(place, &error.among(endpoint_kinds())).into())
 }
 
 /// Everything that can be the `type` of an endpoint.

@@ -8,6 +8,7 @@ use metlog_pipeline::registry::blame;
 use metlog_pipeline::{Input, InputEntry};
 use metlog_settings::{Node, Problem, Problems};
 use metlog_tls::Identity;
+use std::collections::BTreeSet;
 
 /// An input that was found right.
 pub struct InputPlan {
@@ -34,12 +35,19 @@ pub(super) fn input(named: &Named<'_>, router: &RouterSettings, keys: bool) -> R
     let what = if kind == "http" {
         InputKind::Http(Box::new(http_input(named, &settings, router, keys)?))
     } else {
-        let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error))?;
+        let entry = InputEntry::find(kind).map_err(|error| unknown(place, &error.among(input_kinds())))?;
         // Read now for its mistakes, and again whenever it is opened.
         drop((entry.read)(&settings)?);
         InputKind::Plugin(entry)
     };
     Ok(InputPlan { name: named.name.to_owned(), section: settings, what })
+}
+
+/// Everything that can be the `type` of an input.
+pub fn input_kinds() -> Vec<&'static str> {
+    let plugins = InputEntry::all().into_iter().map(|entry| entry.name);
+    let kinds: BTreeSet<&str> = plugins.chain(["http"]).collect();
+    kinds.into_iter().collect()
 }
 
 /// An HTTP input; a table in it with a dialect's name is that dialect's settings.

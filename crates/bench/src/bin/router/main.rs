@@ -6,6 +6,7 @@
 //!
 //! `… router [ROW…|ack] [--messages N] [--sync ack|1s|never]`
 
+mod bare;
 mod clients;
 mod load;
 mod peers;
@@ -38,6 +39,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == "serve") {
         return metlog_router::main_of(arguments);
+    }
+    if let [first, out] = arguments.as_slice()
+        && first == "bare"
+    {
+        return bare::serve(work::PORT, out).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let value =
         |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));

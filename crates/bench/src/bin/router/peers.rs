@@ -1,10 +1,11 @@
-//! Peers that are installed on this machine, at the same work: lines over TCP or UDP, half of them to a file.
+//! Peers that are installed on this machine, at the same work: lines over TCP or UDP, half of them to a file; and the
+//! bare work itself.
 
 use super::work::{self, PORT, Running};
 use super::{Cost, load, sink};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -65,9 +66,18 @@ fn path(directory: &Path, name: &str) -> String {
 pub fn measure(row: &'static str, messages: u64) -> Vec<Result<Cost, String>> {
     let measured = PEERS.iter().filter_map(|peer| {
         let version = version(peer.program)?;
-        Some(run(peer, row, messages, version).map_err(|error| format!("{}: {error}", peer.program)))
+        Some(installed(peer, row, messages, version).map_err(|error| format!("{}: {error}", peer.program)))
     });
-    measured.collect()
+    let bare = (row == "tcp-file").then(|| bare(row, messages).map_err(|error| format!("bare: {error}")));
+    bare.into_iter().chain(measured).collect()
+}
+
+fn bare(row: &'static str, messages: u64) -> io::Result<Cost> {
+    let directory = work::directory()?;
+    let out = directory.join("out.jsonl");
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("bare").arg(&out);
+    run(command, directory, &out, row, messages, "the bare work".to_owned())
 }
 
 /// Its name and version, if it is there.
@@ -134,7 +144,7 @@ fn vector(input: &str, directory: &Path, out: &Path) -> String {
     )
 }
 
-fn run(peer: &Peer, row: &'static str, messages: u64, who: String) -> io::Result<Cost> {
+fn installed(peer: &Peer, row: &'static str, messages: u64, who: String) -> io::Result<Cost> {
     let directory = work::directory()?;
     let out = directory.join("out.jsonl");
     let file = directory.join(peer.file);
@@ -142,7 +152,19 @@ fn run(peer: &Peer, row: &'static str, messages: u64, who: String) -> io::Result
     fs::write(&file, (peer.config)(input, &directory, &out))?;
     let mut command = Command::new(peer.program);
     command.args(peer.before).arg(&file).args((peer.behind)(&directory));
-    let running = Running::start(command, directory.clone())?;
+    run(command, directory, &out, row, messages, who)
+}
+
+fn run(
+    command: Command,
+    directory: PathBuf,
+    out: &Path,
+    row: &'static str,
+    messages: u64,
+    who: String,
+) -> io::Result<Cost> {
+    let input = row.split('-').next().unwrap_or_default();
+    let running = Running::start(command, directory)?;
     std::thread::sleep(Duration::from_secs(1));
     metlog_bench::machine::pin();
     let (idle, _) = running.memory();
@@ -152,10 +174,10 @@ fn run(peer: &Peer, row: &'static str, messages: u64, who: String) -> io::Result
     } else {
         load::tcp(PORT, messages)?;
     }
-    let last = work::quiet(|| fs::metadata(&out).map_or(0, |file| file.len()));
+    let last = work::quiet(|| fs::metadata(out).map_or(0, |file| file.len()));
     let cpu = running.cpu() - cpu;
     let (_, peak) = running.memory();
-    let (lost, wrong) = sink::file(&out, messages)?.verdict();
+    let (lost, wrong) = sink::file(out, messages)?.verdict();
     let seconds = last.duration_since(began).as_secs_f64();
     Ok(Cost { row, who, sent: messages, lost, wrong, cpu, seconds, memory: (idle, peak) })
 }
