@@ -38,6 +38,36 @@ impl Timestamp {
     /// Reads RFC 3339 leniently: up to nine digits of fraction (more are cut), any offset with or without minutes and
     /// colon, `T` or a blank, and UTC where no zone is given. Nothing else, and nothing around it.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::as_written(text.as_bytes()).or_else(|| Self::otherwise(text))
+    }
+
+    /// Reads what [`Timestamp::text`] writes, which nearly all messages have: eight bytes in one go. Nothing where it is
+    /// written otherwise, or the moment has not a place in every year.
+    #[inline(always)]
+    pub(crate) fn as_written(text: &[u8]) -> Option<Self> {
+        let (date, rest) = text.split_first_chunk()?;
+        let (time, rest) = rest.split_first_chunk()?;
+        let (fraction, rest) = rest.split_first_chunk()?;
+        let [f5, f6, b'Z'] = rest else { return None };
+        let [y12, _, y34, _, _, month, _, _] = pairs(*date, *b"0000-00-")?;
+        let [day, _, _, hour, _, _, minute, _] = pairs(*time, *b"00T00:00")?;
+        let [_, second, _, _, f12, _, f34, _] = pairs(*fraction, *b":00.0000")?;
+        let [year, month, day] = [y12 * 100 + y34, month, day];
+        if !(1680..=2260).contains(&year)
+            || !(1..=12).contains(&month)
+            || !(1..=28).contains(&day)
+            || hour > 23
+            || minute > 59
+            || second > 59
+        {
+            return None;
+        }
+        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        let micros = f12 * 10_000 + f34 * 100 + two(f5, f6)?;
+        Some(Timestamp(seconds * SECOND + micros * 1000))
+    }
+
+    fn otherwise(text: &str) -> Option<Self> {
         let (whole, mut rest) = text.as_bytes().split_first_chunk::<19>()?;
         let [y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2] =
             whole
@@ -54,13 +84,6 @@ impl Timestamp {
         // A leap second repeats the one before it, as most clocks do.
         let second = second.min(59);
         let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-        // As we write it, which nearly all messages are.
-        if let [b'.', f1, f2, f3, f4, f5, f6, b'Z'] = rest
-            && let Some(whole) = seconds.checked_mul(SECOND)
-        {
-            let micros = two(f1, f2)? * 10_000 + two(f3, f4)? * 100 + two(f5, f6)?;
-            return whole.checked_add(micros * 1000).map(Timestamp);
-        }
         let mut nanos = 0;
         if let [b'.', fraction @ ..] = rest {
             let mut place = SECOND / 10;
@@ -123,6 +146,21 @@ fn two(tens: &u8, ones: &u8) -> Option<i64> {
     (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
 }
 
+/// The numbers that each digit makes with the one behind it, if the text has digits where the pattern has noughts, and
+/// all else as the pattern has it.
+#[inline(always)]
+fn pairs(text: [u8; 8], pattern: [u8; 8]) -> Option<[i64; 8]> {
+    const SIXES: u64 = u64::from_le_bytes([6; 8]);
+    const TENS: u64 = u64::from_le_bytes([0xf0; 8]);
+    let else_than = u64::from_le_bytes(pattern.map(|byte| if byte == b'0' { 0 } else { 0xff }));
+    let digits = u64::from_le_bytes(text) ^ u64::from_le_bytes(pattern);
+    // A digit is below ten, so that six more do not reach the next place of sixteen.
+    if digits & else_than != 0 || (digits | digits.wrapping_add(SIXES)) & TENS != 0 {
+        return None;
+    }
+    Some((digits * 10 + (digits >> 8)).to_le_bytes().map(i64::from))
+}
+
 /// Seconds east of UTC.
 fn offset(zone: &[u8]) -> Option<i64> {
     let (sign, digits) = match zone {
@@ -151,11 +189,11 @@ fn days_of_month(year: i64, month: i64) -> Option<i64> {
 }
 
 /// Days from 1970-01-01 to a date. Years are counted from March, so that the leap day is the last of its year.
+#[inline]
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + (153 * month + 2) / 5 + day - 719_469
 }
 
 /// The other way.
@@ -213,5 +251,33 @@ impl TimestampWriter {
             (self.second, self.text) = (second, moment.text());
         }
         out.extend_from_slice(&self.text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn eight_bytes_in_one_go_are_the_same(nanos: i64, at in 0..27_usize, byte in 0x20..0x7f_u8) {
+            let moment = Timestamp(nanos);
+            let mut text = moment.text();
+            let micros = Timestamp(nanos.div_euclid(1000).saturating_mul(1000));
+            prop_assert!(Timestamp::as_written(&text).is_none_or(|read| read == micros));
+            text[at] = byte;
+            if let Some(read) = Timestamp::as_written(&text) {
+                let text = std::str::from_utf8(&text).expect("ASCII");
+                prop_assert_eq!(Some(read), Timestamp::otherwise(text), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn most_are_read_in_one_go() {
+        for text in ["1970-01-01T00:00:00.000000Z", "2026-11-20T22:00:50.348839Z", "2000-02-28T23:59:59.999999Z"] {
+            assert_eq!(Timestamp::as_written(text.as_bytes()).map(|moment| moment.to_string()).as_deref(), Some(text));
+        }
     }
 }

@@ -4,6 +4,7 @@ mod json;
 mod read;
 mod split;
 mod stream;
+pub mod strict;
 mod write;
 
 pub(crate) use json::{in_range, unescaped};

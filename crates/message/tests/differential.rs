@@ -1,6 +1,6 @@
 //! The one-pass scan against a full parse by another implementation, over generated and broken messages.
 
-use metlog_message::wire::{self, Limits, Piece, Splitter};
+use metlog_message::wire::{self, Limits, Piece, Splitter, strict};
 use metlog_message::{Fields, Message, Severity, Timestamp, Value, head};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -87,11 +87,12 @@ fn written(message: &Message) -> Vec<u8> {
 fn members_agree(text: &[u8]) -> Result<(), TestCaseError> {
     let mut found = Fields::new();
     let mut unread = 0;
-    let each = |name: &[u8], value: &[u8]| match (head::text(name), wire::read_value_within(value, &Limits::NONE)) {
+    let each = |name: &[u8], value: &[u8]| match (strict::text(name), wire::read_value_within(value, &Limits::NONE)) {
         (Some(name), Ok(value)) => found.set(name, value),
         _ => unread += 1,
     };
-    let given = head::members(text, &Limits::NONE, each);
+    let given = strict::members(text, &Limits::NONE, each);
+    nested_agrees(text, given.is_ok())?;
     if given.is_err() {
         return Ok(());
     }
@@ -113,12 +114,36 @@ fn members_agree(text: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// An object that something follows is as long as the object, and what it holds comes before it, level by level.
+fn nested_agrees(text: &[u8], strict: bool) -> Result<(), TestCaseError> {
+    let text = text.trim_ascii();
+    let more = [text, b",{\"a\":"].concat();
+    let mut inside: [Vec<(&[u8], &[u8])>; 4] = Default::default();
+    let mut wrong = 0;
+    let length = strict::nested(&more, &Limits::NONE, 3, |level, name, value| {
+        let children = std::mem::take(&mut inside[level + 1 & 3]);
+        let mut expected = Vec::new();
+        if level < 3 {
+            let _ = strict::members(value, &Limits::NONE, |name, value| expected.push((name, value)));
+        }
+        wrong += usize::from(children != expected);
+        inside[level].push((name, value));
+    });
+    prop_assert!(!strict || length == Ok(text.len()), "{:?}", length);
+    let Ok(length) = length else { return Ok(()) };
+    let mut expected = Vec::new();
+    let alone = strict::members(&more[..length], &Limits::NONE, |name, value| expected.push((name, value)));
+    prop_assert_eq!((alone, wrong), (Ok(()), 0));
+    prop_assert_eq!(&inside[1], &expected);
+    Ok(())
+}
+
 /// The scan vouches for exactly what the reader reads without a note, and serde_json reads that too: to the same values.
 fn agree(text: &[u8]) -> Result<bool, TestCaseError> {
     let limits = Limits::default();
     members_agree(text)?;
     let read = wire::read(text, &limits);
-    let given = head::members(text, &Limits::NONE, |_, _| ()).is_ok();
+    let given = strict::members(text, &Limits::NONE, |_, _| ()).is_ok();
     prop_assert!(given || head::scan(text, &limits).is_err(), "scanned, but not given");
     let Ok(head) = head::scan(text, &limits) else {
         let strict = read.as_ref().is_ok_and(|read| read.notes.is_empty());

@@ -6,8 +6,8 @@
 use crate::filler;
 use metlog_http::event;
 use metlog_http::server::Parts;
-use metlog_message::wire::{self, Limits};
-use metlog_message::{Fields, Message, Severity, Timestamp, Value, head};
+use metlog_message::wire::{self, Limits, strict};
+use metlog_message::{Fields, Message, Severity, Timestamp, Value};
 
 /// In the envelope key `via`.
 pub const VIA: &str = "logcollector";
@@ -57,7 +57,7 @@ impl Reading {
                 put(fields, name, value);
             }
         };
-        head::members(json, &LIMITS, each).ok()?;
+        strict::members(json, &LIMITS, each).ok()?;
         if entry.twice || entry.level.is_none() && entry.message.is_none() {
             return None;
         }
@@ -81,7 +81,7 @@ impl Reading {
         let parts = Parts {
             kind: KIND,
             timestamp: moment.map_or(now, |(moment, _)| moment),
-            logger: &entry.service.and_then(head::text).unwrap_or_default(),
+            logger: &entry.service.and_then(strict::text).unwrap_or_default(),
             severity,
             payload: entry.message.unwrap_or(b"\"\""),
             fields,
@@ -114,7 +114,7 @@ fn severity(json: Option<Json<'_>>) -> (Severity, bool) {
         Some(b"\"ERROR\"") => (Severity::Error, true),
         Some(b"\"FATAL\"") => (Severity::Critical, true),
         Some(other) => {
-            let text = head::text(other).unwrap_or_else(|| String::from_utf8_lossy(other));
+            let text = strict::text(other).unwrap_or_else(|| String::from_utf8_lossy(other));
             (Severity::parse(&text).unwrap_or_default(), false)
         }
     }
@@ -123,7 +123,7 @@ fn severity(json: Option<Json<'_>>) -> (Severity, bool) {
 /// The moment of a number or text, and whether it says all that they do. Seconds since 1970, as the clients write them;
 /// beyond the year 5138 they are taken for milli-, micro- or nanoseconds, which browsers and others have at hand.
 fn moment(json: Json<'_>) -> Option<(Timestamp, bool)> {
-    if let Some(text) = head::text(json) {
+    if let Some(text) = strict::text(json) {
         return Timestamp::parse(&text).map(|moment| (moment, moment.to_string() == *text));
     }
     let number: f64 = std::str::from_utf8(json).ok()?.parse().ok()?;
@@ -144,7 +144,7 @@ fn has_envelope(metadata: Json<'_>) -> bool {
         found |= name.ends_with(b"metlog\"") && value.first() == Some(&b'{');
     };
     // It stands inside what was found to be right, and may be no object.
-    let _ = head::members(metadata, &LIMITS, each);
+    let _ = strict::members(metadata, &LIMITS, each);
     found
 }
 

@@ -7,8 +7,8 @@ use crate::id::Id;
 use crate::title::title_of;
 use metlog_http::event;
 use metlog_http::server::Parts;
-use metlog_message::wire::{self, Limits};
-use metlog_message::{Fields, Message, Severity, Timestamp, Value, head};
+use metlog_message::wire::{self, Limits, strict};
+use metlog_message::{Fields, Message, Severity, Timestamp, Value};
 use std::borrow::Cow;
 
 /// In the envelope key `via`.
@@ -54,7 +54,7 @@ impl<'a> Event<'a> {
             };
             twice |= place.replace(value).is_some();
         };
-        head::members(json, &LIMITS, each).ok()?;
+        strict::members(json, &LIMITS, each).ok()?;
         (!twice).then_some(event)
     }
 
@@ -102,7 +102,7 @@ impl Reading {
 
     fn foreign(&mut self, event: &Event<'_>, metadata: &[Member<'_>], id: &Id, now: Timestamp, out: &mut Vec<u8>) {
         let (severity, level) = severity(event.severity);
-        let created = event.created_at.and_then(head::text).and_then(|text| Some((Timestamp::parse(&text)?, text)));
+        let created = event.created_at.and_then(strict::text).and_then(|text| Some((Timestamp::parse(&text)?, text)));
         // Any other spelling of the moment stays beside it.
         let ours = created.as_ref().is_some_and(|(moment, text)| moment.to_string() == **text);
         let quoted_id = [b"\"".as_slice(), id, b"\""].concat();
@@ -156,7 +156,7 @@ type Member<'a> = (Json<'a>, Json<'a>);
 /// The members of a strictly valid object.
 fn members(json: Json<'_>) -> Option<Vec<Member<'_>>> {
     let mut members = Vec::with_capacity(8);
-    head::members(json, &LIMITS, |name, value| members.push((name, value))).ok()?;
+    strict::members(json, &LIMITS, |name, value| members.push((name, value))).ok()?;
     Some(members)
 }
 
@@ -212,7 +212,7 @@ fn severity(json: Option<Json<'_>>) -> (Severity, Level) {
         Some(b"\"error\"") => plain(Severity::Error),
         Some(b"\"fatal\"") => plain(Severity::Critical),
         Some(other) => {
-            let text = head::text(other).unwrap_or_else(|| String::from_utf8_lossy(other));
+            let text = strict::text(other).unwrap_or_else(|| String::from_utf8_lossy(other));
             (Severity::parse(&text).unwrap_or_default(), Level::Odd)
         }
     }
@@ -242,13 +242,13 @@ impl<'a> Process<'a> {
             _ => {}
         };
         // It stands inside what was found to be right.
-        let _ = head::members(json, &LIMITS, each);
+        let _ = strict::members(json, &LIMITS, each);
         process
     }
 
     /// The name of the program's file.
     fn logger(&self) -> Cow<'a, str> {
-        self.name.and_then(head::text).unwrap_or_default()
+        self.name.and_then(strict::text).unwrap_or_default()
     }
 }
 

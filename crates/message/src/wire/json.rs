@@ -244,7 +244,7 @@ impl<'a> Parser<'a> {
         let mut out: Vec<u8> = Vec::new();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = until_special(rest);
+            let (plain, _) = until_special(rest);
             out.extend_from_slice(rest.get(..plain).unwrap_or_default());
             self.at += plain;
             match self.peek() {

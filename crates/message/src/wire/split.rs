@@ -150,7 +150,7 @@ impl Splitter {
             return Some(self.cut());
         }
         if text && !escaped {
-            let plain = until_special(self.ahead());
+            let (plain, _) = until_special(self.ahead());
             if plain > 0 {
                 self.seen += plain;
                 return None;

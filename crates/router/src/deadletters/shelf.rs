@@ -5,7 +5,7 @@
 
 use super::DeadLetters;
 use memchr::{memchr, memchr_iter, memrchr};
-use metlog_message::{head, wire};
+use metlog_message::wire::{self, strict};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -94,9 +94,9 @@ impl Found {
             message: Vec::new(),
             bytes: 0,
         };
-        let text = |value: &[u8]| head::text(value).unwrap_or_default().into_owned();
+        let text = |value: &[u8]| strict::text(value).unwrap_or_default().into_owned();
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-        let read = head::members(line, &wire::Limits::NONE, |name, value| match name {
+        let read = strict::members(line, &wire::Limits::NONE, |name, value| match name {
             b"\"at\"" => found.at = text(value),
             b"\"from\"" => found.from = text(value),
             b"\"reason\"" => found.reason = text(value),

@@ -2,7 +2,7 @@
 
 use super::secrets::Mark;
 use super::{Rules, blot};
-use metlog_message::{head, wire};
+use metlog_message::wire::{self, strict};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -120,7 +120,7 @@ impl<'r, 'a, 'o> Walk<'r, 'a, 'o> {
     fn member(&mut self, ways: &Range<usize>, top: bool) -> Option<bool> {
         let place = self.spanned(Self::string)?;
         let quoted = self.text.get(place.clone())?;
-        let name = head::text(quoted)?;
+        let name = strict::text(quoted)?;
         self.blanks();
         self.take(b':')?;
         self.blanks();
@@ -172,7 +172,7 @@ impl<'r, 'a, 'o> Walk<'r, 'a, 'o> {
         let place = self.spanned(Self::skip)?;
         let json = self.text.get(place.clone())?;
         let plain = if json.first() == Some(&b'"') {
-            head::text(json)?
+            strict::text(json)?
         } else {
             Cow::Borrowed(std::str::from_utf8(json).ok()?)
         };
@@ -187,7 +187,7 @@ impl<'r, 'a, 'o> Walk<'r, 'a, 'o> {
             b'[' => self.list(&ways),
             b'"' => {
                 let place = self.spanned(Self::string)?;
-                let text = head::text(self.text.get(place.clone())?)?;
+                let text = strict::text(self.text.get(place.clone())?)?;
                 match blot::text(self.rules, &text) {
                     Some(other) => self.put_text(place, &other),
                     None => Some(()),
