@@ -33,7 +33,7 @@ pub use hosts::Hosts;
 pub use keys::{Gate, Guard};
 pub use limits::{Bounds, ServerLimits};
 pub use page::Page;
-pub use pieces::{Piece, listed, pieces};
+pub use pieces::{Piece, Takes, is_element, listed, pieces};
 pub use refused::{Refused, json, quote};
 
 use axum::Router;

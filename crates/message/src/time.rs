@@ -110,7 +110,7 @@ impl Timestamp {
     }
 
     /// `2026-11-20T22:00:50.348839Z`: every moment there is has a year of four digits.
-    pub(crate) fn text(self) -> [u8; 27] {
+    pub fn text(self) -> [u8; 27] {
         let seconds = self.unix_seconds();
         let (year, month, day) = date(seconds.div_euclid(86_400));
         let second = seconds.rem_euclid(86_400);

@@ -1,13 +1,13 @@
 //! `POST /api/v1/logs` and `/api/v1/logs/batch`: one event, or `{"logs":[…]}`. Which it is, the body says and not the path.
 
-use crate::id::{Id, Ids};
+use crate::id::Ids;
 use crate::reading::{Named, Reading};
 use metlog_http::axum::Router;
 use metlog_http::axum::body::Body;
 use metlog_http::axum::extract::State;
 use metlog_http::axum::http::{Request, Response, StatusCode};
 use metlog_http::axum::routing::post;
-use metlog_http::server::{Piece, json, listed, quote, understood};
+use metlog_http::server::{Piece, Takes, is_element, json, listed, quote, understood};
 use metlog_http::{Dialect, DialectEntry, Door, Refused};
 use metlog_message::{Timestamp, wire};
 use metlog_pipeline::registry::Configured;
@@ -61,39 +61,82 @@ struct Pushed {
 
 /// Pushes what a body holds; nothing if that is neither an event nor a list of them.
 fn push(body: &[u8], inlet: &mut Inlet) -> Option<Pushed> {
-    let now = Timestamp::now();
     let largest = inlet.message_limit();
-    let mut reading = Reading::default();
-    let (mut message, mut rewritten) = (Vec::new(), Vec::new());
-    let mut pushed = Pushed { ids: Ids::now(), named: Vec::new(), count: 0 };
-    let mut read = |event: &[u8], id: &Id, message: &mut Vec<u8>| {
-        message.clear();
-        understood(event, largest, &mut rewritten, |json| reading.message(json, id, now, message))
+    let mut push = Push {
+        now: Timestamp::now(),
+        largest,
+        pushed: Pushed { ids: Ids::now(), named: Vec::new(), count: 0 },
+        reading: Reading::default(),
+        message: Vec::new(),
+        rewritten: Vec::new(),
+        inlet,
     };
-    let list = listed(body, "logs", |piece| {
-        let mut named = None;
-        match piece {
-            Piece::Message(event) => match read(event, &pushed.ids.at(pushed.count), &mut message) {
-                Ok(name) => {
-                    inlet.push(&message);
-                    named = Some(name);
-                }
-                Err((reason, why)) => inlet.refuse(event, reason, &why),
-            },
-            Piece::Unfinished(part) => inlet.refuse(part, Reason::Truncated, "the list ends before its bracket"),
-        }
-        pushed.count += 1;
-        if pushed.count <= NAMED {
-            pushed.named.push(named);
-        }
-    });
-    if !list {
-        let named = read(body, &pushed.ids.at(0), &mut message).ok()?;
-        inlet.push(&message);
-        pushed.named.push(Some(named));
-        pushed.count = 1;
+    if !listed(body, "logs", &mut push) {
+        let named = push.understood(body).ok()?;
+        push.take(Some(named));
     }
-    Some(pushed)
+    Some(push.pushed)
+}
+
+struct Push<'a, 'i> {
+    now: Timestamp,
+    largest: usize,
+    pushed: Pushed,
+    reading: Reading<'a>,
+    message: Vec<u8>,
+    rewritten: Vec<u8>,
+    inlet: &'i mut Inlet,
+}
+
+impl Push<'_, '_> {
+    /// Makes the message of an event that is cut already, strictly right or not.
+    fn understood(&mut self, event: &[u8]) -> Result<Named, (Reason, String)> {
+        let Push { now, largest, pushed, message, rewritten, .. } = self;
+        let id = pushed.ids.at(pushed.count);
+        understood(event, *largest, rewritten, |json| {
+            message.clear();
+            let (named, length) = Reading::default().message(json, &id, *now, message)?;
+            json.get(length..)?.trim_ascii().is_empty().then_some(named)
+        })
+    }
+
+    /// The next event is the message, if it is one.
+    fn take(&mut self, named: Option<Named>) {
+        if named.is_some() {
+            self.inlet.push(&self.message);
+        }
+        self.pushed.count += 1;
+        if self.pushed.count <= NAMED {
+            self.pushed.named.push(named);
+        }
+    }
+}
+
+impl<'a> Takes<'a> for &mut Push<'a, '_> {
+    fn ahead(&mut self, text: &'a [u8]) -> Option<usize> {
+        self.message.clear();
+        let id = self.pushed.ids.at(self.pushed.count);
+        let (named, length) = self.reading.message(text, &id, self.now, &mut self.message)?;
+        if !is_element(text, length) {
+            return None;
+        }
+        self.take(Some(named));
+        Some(length)
+    }
+
+    fn piece(&mut self, piece: Piece<'a>) {
+        let named = match piece {
+            Piece::Message(event) => {
+                let read = self.understood(event);
+                read.map_err(|(reason, why)| self.inlet.refuse(event, reason, &why)).ok()
+            }
+            Piece::Unfinished(part) => {
+                self.inlet.refuse(part, Reason::Truncated, "the list ends before its bracket");
+                None
+            }
+        };
+        self.take(named);
+    }
 }
 
 /// Duplicates count as accepted: their sender wants to hear that they are safe.

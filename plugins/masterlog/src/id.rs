@@ -2,7 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const HEX: [u8; 16] = *b"0123456789abcdef";
+/// Where the bytes of an id stand in its text.
+const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+const fn hex(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
+}
 
 /// Ids of the events of one request.
 pub struct Ids {
@@ -32,10 +37,10 @@ impl Ids {
             | (place as u128 & 0xff_ffff) << 38
             | u128::from(self.random);
         let mut id = [b'-'; 36];
-        let places = (0..36).filter(|at| ![8, 13, 18, 23].contains(at));
-        for (at, nibble) in places.zip((0..32).rev()) {
-            if let Some(place) = id.get_mut(at) {
-                *place = HEX[(bits >> (nibble * 4)) as usize & 15];
+        for (at, byte) in PLACES.into_iter().zip(bits.to_be_bytes()) {
+            if let Some([high, low]) = id.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+                *high = hex(byte >> 4);
+                *low = hex(byte & 15);
             }
         }
         id

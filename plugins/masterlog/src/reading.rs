@@ -22,6 +22,9 @@ const LIMITS: Limits = Limits { values: 65_536, depth: 32, ..Limits::NONE };
 
 type Json<'a> = &'a [u8];
 
+/// A name, with its quotes, and a value.
+type Member<'a> = (Json<'a>, Json<'a>);
+
 /// An event's parts as they stand.
 #[derive(Default)]
 struct Event<'a> {
@@ -33,41 +36,118 @@ struct Event<'a> {
     ttl_seconds: Option<Json<'a>>,
     expires_at: Option<Json<'a>>,
     created_at: Option<Json<'a>>,
-    others: Vec<(Json<'a>, Json<'a>)>,
+    /// Members of the metadata, if that is an object.
+    within: Vec<Member<'a>>,
+    others: Vec<Member<'a>>,
+    process: Process<'a>,
 }
 
 impl<'a> Event<'a> {
-    fn of(json: &'a [u8]) -> Option<Self> {
-        let mut event = Event::default();
+    /// The event that a text begins with, and how long it is.
+    fn read(&mut self, text: &'a [u8], inner: &mut Inner<'a>) -> Option<usize> {
+        let (mut within, mut others) = (std::mem::take(&mut self.within), std::mem::take(&mut self.others));
+        within.clear();
+        others.clear();
+        *self = Event { within, others, ..Event::default() };
+        inner.clear();
         let mut twice = false;
-        let each = |name: Json<'a>, value: Json<'a>| {
-            let place = match name {
-                b"\"severity\"" => &mut event.severity,
-                b"\"title\"" => &mut event.title,
-                b"\"tags\"" => &mut event.tags,
-                b"\"body\"" => &mut event.body,
-                b"\"metadata\"" => &mut event.metadata,
-                b"\"ttl_seconds\"" => &mut event.ttl_seconds,
-                b"\"expires_at\"" => &mut event.expires_at,
-                b"\"created_at\"" => &mut event.created_at,
-                _ => return event.others.push((name, value)),
-            };
-            twice |= place.replace(value).is_some();
-        };
-        strict::members(json, &LIMITS, each).ok()?;
-        (!twice).then_some(event)
+        let length = strict::nested(text, &LIMITS, 3, |level, name, value| match level {
+            1 => {
+                twice |= !self.part(name, value, inner);
+                inner.clear();
+            }
+            2 => inner.member(name, value),
+            _ => inner.deepest.push((name, value)),
+        });
+        let something = [self.severity, self.title, self.body, self.metadata].iter().any(Option::is_some);
+        length.ok().filter(|_| something && !twice)
     }
 
-    /// Whether it has anything that every event has.
-    fn says_something(&self) -> bool {
-        [self.severity, self.title, self.body, self.metadata].iter().any(Option::is_some)
+    /// Puts a part into its place; false if that is taken.
+    fn part(&mut self, name: Json<'a>, value: Json<'a>, inner: &mut Inner<'a>) -> bool {
+        let place = match name {
+            b"\"severity\"" => &mut self.severity,
+            b"\"title\"" => &mut self.title,
+            b"\"tags\"" => &mut self.tags,
+            b"\"body\"" => &mut self.body,
+            b"\"metadata\"" => {
+                std::mem::swap(&mut self.within, &mut inner.members);
+                self.process = std::mem::take(&mut inner.process);
+                &mut self.metadata
+            }
+            b"\"ttl_seconds\"" => &mut self.ttl_seconds,
+            b"\"expires_at\"" => &mut self.expires_at,
+            b"\"created_at\"" => &mut self.created_at,
+            _ => {
+                self.others.push((name, value));
+                return true;
+            }
+        };
+        place.replace(value).is_none()
     }
 }
 
-/// Buffers that one event after the other uses.
+/// What an object holds comes before it is known whose value it is.
 #[derive(Default)]
-pub struct Reading {
-    fields: Vec<u8>,
+struct Inner<'a> {
+    members: Vec<Member<'a>>,
+    process: Process<'a>,
+    deepest: Vec<Member<'a>>,
+}
+
+impl<'a> Inner<'a> {
+    fn clear(&mut self) {
+        self.members.clear();
+        self.process = Process::default();
+        self.deepest.clear();
+    }
+
+    fn member(&mut self, name: Json<'a>, value: Json<'a>) {
+        self.members.push((name, value));
+        if value.first() == Some(&b'{') {
+            self.process.offer(name, &self.deepest);
+        }
+        self.deepest.clear();
+    }
+}
+
+/// What the published client says of its process.
+#[derive(Default)]
+struct Process<'a> {
+    hostname: Option<Json<'a>>,
+    pid: Option<i64>,
+    name: Option<Json<'a>>,
+    /// Under which of its names it was found; nought: not at all.
+    rank: usize,
+}
+
+impl<'a> Process<'a> {
+    /// If the caller's own metadata has something of that name, the client's has an underscore.
+    fn offer(&mut self, name: Json<'a>, members: &[Member<'a>]) {
+        let rank = match name {
+            b"\"_python_client\"" => 2,
+            b"\"python_client\"" => 1,
+            _ => 0,
+        };
+        if rank <= self.rank {
+            return;
+        }
+        *self = Process { rank, ..Process::default() };
+        let text = |json: Json<'a>| Some(json).filter(|json| json.first() == Some(&b'"'));
+        for (name, value) in members {
+            match *name {
+                b"\"hostname\"" => self.hostname = text(value),
+                b"\"pid\"" => self.pid = std::str::from_utf8(value).ok().and_then(|pid| pid.parse().ok()),
+                b"\"process_name\"" => self.name = text(value),
+                _ => {}
+            }
+        }
+    }
+
+    /// The name of the program's file.
+    fn logger(&self) -> Cow<'a, str> {
+        self.name.and_then(strict::text).unwrap_or_default()
+    }
 }
 
 /// Whose id a message has.
@@ -79,39 +159,41 @@ pub enum Named {
     Own(Option<String>),
 }
 
-impl Reading {
-    /// Writes the message of an event, or nothing if the event is not strictly right.
-    pub fn message(&mut self, json: &[u8], id: &Id, now: Timestamp, out: &mut Vec<u8>) -> Option<Named> {
-        let event = Event::of(json).filter(Event::says_something)?;
-        let metadata = match event.metadata {
-            Some(json) if json.first() == Some(&b'{') => Some(members(json)?),
-            _ => None,
-        };
-        if metadata.as_ref().is_some_and(|members| members.iter().any(|(name, _)| is_envelope(name)))
-            && let Ok(Value::Map(event)) = wire::read_value_within(json, &LIMITS)
+/// Reads one event after the other.
+#[derive(Default)]
+pub struct Reading<'a> {
+    event: Event<'a>,
+    inner: Inner<'a>,
+    fields: Members<'a>,
+}
+
+impl<'a> Reading<'a> {
+    /// Writes the message of the event that a text begins with, and says how long the event is; nothing if it is not
+    /// strictly right.
+    pub fn message(&mut self, text: &'a [u8], id: &Id, now: Timestamp, out: &mut Vec<u8>) -> Option<(Named, usize)> {
+        let length = self.event.read(text, &mut self.inner)?;
+        if self.event.within.iter().any(|(name, _)| is_envelope(name))
+            && let Ok(Value::Map(event)) = wire::read_value_within(text.get(..length)?, &LIMITS)
             && let Some(mut message) = restored(event)
         {
             let id = ["id", "event_id"].iter().find_map(|name| message.fields.get(name)?.as_str().map(str::to_owned));
             message.extra.set("via", VIA);
             wire::write(out, &message);
-            return Some(Named::Own(id));
+            return Some((Named::Own(id), length));
         }
-        self.foreign(&event, metadata.as_deref().unwrap_or_default(), id, now, out);
-        Some(Named::Ours)
+        self.foreign(id, now, out);
+        Some((Named::Ours, length))
     }
 
-    fn foreign(&mut self, event: &Event<'_>, metadata: &[Member<'_>], id: &Id, now: Timestamp, out: &mut Vec<u8>) {
+    fn foreign(&mut self, id: &Id, now: Timestamp, out: &mut Vec<u8>) {
+        let Reading { event, fields, .. } = self;
         let (severity, level) = severity(event.severity);
         let created = event.created_at.and_then(strict::text).and_then(|text| Some((Timestamp::parse(&text)?, text)));
         // Any other spelling of the moment stays beside it.
-        let ours = created.as_ref().is_some_and(|(moment, text)| moment.to_string() == **text);
-        let quoted_id = [b"\"".as_slice(), id, b"\""].concat();
-
-        self.fields.clear();
-        let mut fields = Members { out: &mut self.fields, taken: Vec::with_capacity(8) };
+        let ours = created.as_ref().is_some_and(|(moment, text)| moment.text() == text.as_bytes());
+        fields.begin(id);
         for (name, value) in [
-            (&b"\"id\""[..], Some(quoted_id.as_slice())),
-            (b"\"title\"", event.title),
+            (&b"\"title\""[..], event.title),
             (b"\"tags\"", event.tags.filter(|json| *json != b"[]")),
             (b"\"ttl_seconds\"", event.ttl_seconds),
             (b"\"expires_at\"", event.expires_at),
@@ -125,55 +207,54 @@ impl Reading {
                 fields.taken.push(Cow::Borrowed(name));
             }
         }
-        for (members, last) in [(event.others.as_slice(), false), (metadata, true)] {
+        for (members, last) in [(&event.others, false), (&event.within, true)] {
             for &(name, value) in members {
-                let name = fields.free(name, &[&event.others, metadata]);
+                let name = fields.free(name, &[&event.others, &event.within]);
                 fields.write(&name, value);
                 if !last || matches!(name, Cow::Owned(_)) {
                     fields.taken.push(name);
                 }
             }
         }
-        let process = Process::of(metadata);
         let parts = Parts {
             kind: KIND,
             timestamp: created.map_or(now, |(moment, _)| moment),
-            logger: &process.logger(),
+            logger: &event.process.logger(),
             severity,
             payload: event.body.unwrap_or(b"\"\""),
-            fields: &self.fields,
-            pid: process.pid,
-            hostname: process.hostname,
+            fields: &fields.text,
+            pid: event.process.pid,
+            hostname: event.process.hostname,
             via: VIA,
         };
         parts.write(out);
     }
 }
 
-/// A name, with its quotes, and a value.
-type Member<'a> = (Json<'a>, Json<'a>);
-
-/// The members of a strictly valid object.
-fn members(json: Json<'_>) -> Option<Vec<Member<'_>>> {
-    let mut members = Vec::with_capacity(8);
-    strict::members(json, &LIMITS, |name, value| members.push((name, value))).ok()?;
-    Some(members)
-}
-
 /// Fields that are being written, and names that others must not take.
-struct Members<'w, 'a> {
-    out: &'w mut Vec<u8>,
+#[derive(Default)]
+struct Members<'a> {
+    text: Vec<u8>,
     taken: Vec<Cow<'a, [u8]>>,
 }
 
-impl Members<'_, '_> {
+impl<'a> Members<'a> {
+    fn begin(&mut self, id: &Id) {
+        const NAME: &[u8] = b"\"id\"";
+        self.text.clear();
+        self.text.extend_from_slice(NAME);
+        self.text.extend_from_slice(b":\"");
+        self.text.extend_from_slice(id);
+        self.text.push(b'"');
+        self.taken.clear();
+        self.taken.push(Cow::Borrowed(NAME));
+    }
+
     fn write(&mut self, name: &[u8], value: Json<'_>) {
-        if !self.out.is_empty() {
-            self.out.push(b',');
-        }
-        self.out.extend_from_slice(name);
-        self.out.push(b':');
-        self.out.extend_from_slice(value);
+        self.text.push(b',');
+        self.text.extend_from_slice(name);
+        self.text.push(b':');
+        self.text.extend_from_slice(value);
     }
 
     fn is_taken(&self, name: &[u8]) -> bool {
@@ -181,7 +262,7 @@ impl Members<'_, '_> {
     }
 
     /// The name, or one with underscores that is neither taken nor meant for another.
-    fn free<'n>(&self, name: &'n [u8], others: &[&[Member<'_>]]) -> Cow<'n, [u8]> {
+    fn free(&self, name: &'a [u8], others: &[&[Member<'a>]]) -> Cow<'a, [u8]> {
         let mut free = Cow::Borrowed(name);
         while self.is_taken(&free)
             || free.len() > name.len() && others.iter().any(|all| all.iter().any(|one| one.0 == &*free))
@@ -215,40 +296,6 @@ fn severity(json: Option<Json<'_>>) -> (Severity, Level) {
             let text = strict::text(other).unwrap_or_else(|| String::from_utf8_lossy(other));
             (Severity::parse(&text).unwrap_or_default(), Level::Odd)
         }
-    }
-}
-
-/// What the published client says of its process.
-#[derive(Default)]
-struct Process<'a> {
-    hostname: Option<Json<'a>>,
-    pid: Option<i64>,
-    name: Option<Json<'a>>,
-}
-
-impl<'a> Process<'a> {
-    /// If the caller's own metadata has something of that name, the client's has an underscore.
-    fn of(metadata: &[Member<'a>]) -> Self {
-        let named = |name: &[u8]| metadata.iter().find(|one| one.0 == name && one.1.first() == Some(&b'{'));
-        let mut process = Process::default();
-        let Some((_, json)) = named(b"\"_python_client\"").or_else(|| named(b"\"python_client\"")) else {
-            return process;
-        };
-        let text = |json: &'a [u8]| Some(json).filter(|json| json.first() == Some(&b'"'));
-        let each = |name: &[u8], value: &'a [u8]| match name {
-            b"\"hostname\"" => process.hostname = text(value),
-            b"\"pid\"" => process.pid = std::str::from_utf8(value).ok().and_then(|pid| pid.parse().ok()),
-            b"\"process_name\"" => process.name = text(value),
-            _ => {}
-        };
-        // It stands inside what was found to be right.
-        let _ = strict::members(json, &LIMITS, each);
-        process
-    }
-
-    /// The name of the program's file.
-    fn logger(&self) -> Cow<'a, str> {
-        self.name.and_then(strict::text).unwrap_or_default()
     }
 }
 

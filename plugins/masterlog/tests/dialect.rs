@@ -278,18 +278,18 @@ fn a_bad_event_costs_itself_only() {
     let deep = format!("{{\"body\":{}1{}}}", "[".repeat(40), "]".repeat(40));
     let long = format!("{{\"body\":\"{}\"}}", "x".repeat(10_001));
     let body = format!(
-        "{{\"logs\":[{{\"body\":\"1\"}}, 5, null, \"text\", [], {{}}, {{\"x\":1}}, {{bad}}, {{\"body\":1e}}, {deep}, {long}, {{\"body\":\"2\"}},{{\"bod"
+        "{{\"logs\":[{{\"body\":\"1\"}}, 5, null, \"text\", [], {{}}, {{\"x\":1}}, {{bad}}, {{\"body\":\"a\"}} {{\"body\":\"b\"}}, {{\"body\":1e}}, {deep}, {long}, {{\"body\":\"2\"}},{{\"bod"
     );
     let answer = running.post("/api/v1/logs/batch", &body);
     assert_eq!((answer.status, &answer.json["accepted"]), (200, &json!(2)));
     let events = answer.json["events"].as_array().expect("events");
     let good: Vec<usize> =
         events.iter().enumerate().filter(|(_, one)| one["id"].is_string()).map(|(at, _)| at).collect();
-    assert_eq!((good, events.len()), (vec![0, 11], 13));
+    assert_eq!((good, events.len()), (vec![0, 12], 14));
     assert!(events.iter().all(|one| one["id"].is_string() != one["error"].as_str().is_some_and(|why| !why.is_empty())));
     let seen = running.recorder.seen();
     let reasons: Vec<_> = seen.refused.iter().map(|refused| refused.reason).collect();
-    let mut expected = vec![Reason::Malformed; 8];
+    let mut expected = vec![Reason::Malformed; 9];
     expected.extend([Reason::TooLarge, Reason::TooLarge, Reason::Truncated]);
     assert_eq!(reasons, expected);
     assert_eq!((seen.refused[0].part.as_slice(), seen.refused[6].part.as_slice()), (&b"5"[..], &b"{bad}"[..]));
@@ -455,6 +455,10 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![3 => prop::sample::select(&KNOWN[..]).prop_map(str::to_owned), 1 => "[a-z_]{0,4}"]
 }
 
+fn process_part() -> impl Strategy<Value = String> {
+    prop::sample::select(&["hostname", "pid", "process_name", "argv0"]).prop_map(str::to_owned)
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let fields = prop::collection::vec((name(), value()), 0..5);
     (prop::sample::select(&Severity::ALL[..]), value(), fields, "[a-z]{0,3}", any::<i64>()).prop_map(
@@ -482,7 +486,7 @@ fn any_message_of_our_own_sender_is_what_it_was() {
     run.unwrap_or_else(|why| panic!("{why}"));
 }
 
-/// Strictly written or laid out anew, which are two ways through the code, an event is one message.
+/// Strictly written, laid out anew, or in a list, which are three ways through the code, an event is one message.
 #[test]
 fn layout_makes_no_difference() {
     let running = Running::new();
@@ -491,12 +495,18 @@ fn layout_makes_no_difference() {
         value(),
         prop::collection::vec((name(), value()), 0..6),
         prop::collection::vec((name(), value()), 0..3),
+        prop::option::of((any::<[bool; 2]>(), prop::collection::vec((process_part(), value()), 0..4))),
     );
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(64)
     });
-    let run = runner.run(&events, |(severity, body, metadata, others)| {
+    let run = runner.run(&events, |(severity, body, mut metadata, mut others, process)| {
+        if let Some(([marked, inside], process)) = process {
+            let name = if marked { "_python_client" } else { "python_client" };
+            let place = if inside { &mut metadata } else { &mut others };
+            place.push((name.to_owned(), Value::Map(process.into_iter().collect())));
+        }
         let mut event: Fields = others.into_iter().collect();
         event.set("severity", severity);
         event.set("body", body);
@@ -504,12 +514,15 @@ fn layout_makes_no_difference() {
         let mut text = Vec::new();
         wire::write_value(&mut text, &Value::Map(event));
         let pretty = [b"\n ".as_slice(), &text].concat();
-        let [mut one, mut other] = [text, pretty].map(|text| running.message(text));
-        one["fields"]["id"].take();
-        other["fields"]["id"].take();
-        one["timestamp"].take();
-        other["timestamp"].take();
-        prop_assert_eq!(one, other);
+        let list = [b"{\"logs\":[", text.as_slice(), b" ]}"].concat();
+        let [one, other, listed] = [text, pretty, list].map(|text| {
+            let mut message = running.message(text);
+            message["fields"]["id"].take();
+            message["timestamp"].take();
+            message
+        });
+        prop_assert_eq!(&one, &other);
+        prop_assert_eq!(one, listed);
         Ok(())
     });
     run.unwrap_or_else(|why| panic!("{why}"));

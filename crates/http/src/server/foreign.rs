@@ -69,7 +69,7 @@ impl Parts<'_> {
         out.extend_from_slice(b"{\"type\":");
         wire::write_str(out, self.kind);
         out.extend_from_slice(b",\"timestamp\":\"");
-        out.extend_from_slice(self.timestamp.to_string().as_bytes());
+        out.extend_from_slice(&self.timestamp.text());
         out.extend_from_slice(b"\",\"logger\":");
         wire::write_str(out, self.logger);
         out.extend_from_slice(b",\"severity\":");

@@ -17,6 +17,24 @@ pub enum Piece<'a> {
     Unfinished(&'a [u8]),
 }
 
+/// Who takes what a list is cut into; a function takes pieces.
+pub trait Takes<'a> {
+    /// Takes the element that a text begins with, if it can tell its end by itself and that [`is_element`]; says how long
+    /// it was. What is not taken so is cut, and comes as a piece.
+    fn ahead(&mut self, _text: &'a [u8]) -> Option<usize> {
+        None
+    }
+
+    /// Takes a piece.
+    fn piece(&mut self, piece: Piece<'a>);
+}
+
+impl<'a, F: FnMut(Piece<'a>)> Takes<'a> for F {
+    fn piece(&mut self, piece: Piece<'a>) {
+        self(piece);
+    }
+}
+
 /// Cuts a body. A list at its begin may lie over any lines; one after that has a line to itself.
 pub fn pieces<'a>(body: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
@@ -29,7 +47,7 @@ pub fn pieces<'a>(body: &'a [u8], mut each: impl FnMut(Piece<'a>)) {
 
 /// Cuts the list that a body holds under this name, as in `{"logs":[…]}`, or that it is. False if there is none: then
 /// nothing was given.
-pub fn listed<'a>(body: &'a [u8], name: &str, mut each: impl FnMut(Piece<'a>)) -> bool {
+pub fn listed<'a>(body: &'a [u8], name: &str, mut each: impl Takes<'a>) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     let list = match body.split_first() {
         Some((b'[', list)) => Some(list),
@@ -37,6 +55,13 @@ pub fn listed<'a>(body: &'a [u8], name: &str, mut each: impl FnMut(Piece<'a>)) -
         _ => None,
     };
     list.map(|list| elements(list, &mut each)).is_some()
+}
+
+/// Whether so much of what is ahead is on one line, as a message has to be, and all of the element.
+pub fn is_element(ahead: &[u8], length: usize) -> bool {
+    ahead.split_at_checked(length).is_some_and(|(element, rest)| {
+        memchr2(b'\n', b'\r', element).is_none() && matches!(rest.trim_ascii_start().first(), Some(b',' | b']'))
+    })
 }
 
 /// What follows the bracket of the list of this name, in an object whose brace is open.
@@ -57,22 +82,24 @@ fn list_named<'a>(mut members: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// The elements of a list whose bracket is open; gives what follows its end.
-fn elements<'a>(mut list: &'a [u8], each: &mut impl FnMut(Piece<'a>)) -> &'a [u8] {
+fn elements<'a>(mut list: &'a [u8], each: &mut impl Takes<'a>) -> &'a [u8] {
     loop {
         list = list.trim_ascii_start();
         match list.split_first() {
             Some((b']', rest)) => return rest,
             Some((b',', rest)) => list = rest,
-            _ => match end(list, true).and_then(|end| list.split_at_checked(end)) {
-                Some((element, rest)) => {
-                    each(Piece::Message(element.trim_ascii_end()));
+            _ => {
+                if let Some(rest) = each.ahead(list).filter(|length| *length > 0).and_then(|length| list.get(length..))
+                {
                     list = rest;
-                }
-                None => {
-                    each(Piece::Unfinished(list));
+                } else if let Some((element, rest)) = end(list, true).and_then(|end| list.split_at_checked(end)) {
+                    each.piece(Piece::Message(element.trim_ascii_end()));
+                    list = rest;
+                } else {
+                    each.piece(Piece::Unfinished(list));
                     return &[];
                 }
-            },
+            }
         }
     }
 }
