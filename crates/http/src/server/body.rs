@@ -109,6 +109,8 @@ async fn receive(
             continue;
         }
         if all.is_empty() {
+            // What it declares is believed as far as what has come makes it likely.
+            all.reserve(declared.map_or(0, |declared| declared as usize).min(first.len() * 8));
             all.extend_from_slice(&first);
         }
         all.extend_from_slice(&data);

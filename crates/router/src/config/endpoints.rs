@@ -6,7 +6,7 @@ use crate::deliver::{Habits, Open};
 use metlog_message::Severity;
 use metlog_pipeline::{Endpoint, EndpointEntry, Forward, SenderEntry};
 use metlog_query::{Store, StoreEntry};
-use metlog_settings::{Node, Origin, Problem, Problems};
+use metlog_settings::{Node, Origin, Problems};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
