@@ -47,8 +47,9 @@ impl Sieve {
     }
 }
 
-/// A filter that panics lets the message pass: it must take neither the background thread with it nor the caller's.
-fn shielded<T>(otherwise: T, ask: impl FnOnce() -> T) -> T {
+/// What somebody else's code answers, or this if it panics: it must take neither the background thread with it nor the
+/// caller's. A filter lets the message pass then.
+pub(crate) fn shielded<T>(otherwise: T, ask: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(ask)).unwrap_or(otherwise)
 }
 

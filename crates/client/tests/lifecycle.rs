@@ -245,11 +245,23 @@ fn a_panicking_filter_or_method_reaches_neither_the_caller_nor_the_others() {
             Some(ms(5))
         }
     }
+    /// In its own way of answering how often it wants to be called.
+    struct Rarely(fn() -> Duration);
+    impl Method for Rarely {
+        fn call(&self, _: &dyn Emit, _: &Fields) -> Result<Value, MethodError> {
+            Ok(Value::Null)
+        }
+        fn every(&self) -> Option<Duration> {
+            Some(self.0())
+        }
+    }
     let panics = || Panics(AtomicBool::new(false));
     let kept = Kept::new();
     let filter: Box<dyn Filter> = Box::new(panics());
     let client = Client::open(Setup::new("panics").sender_with(kept.sender(), [filter])).expect("opens");
     let (by_clock, by_call) = (Arc::new(panics()), Arc::new(panics()));
+    client.add_method("never", Arc::new(Rarely(|| panic!("on purpose, by a test"))), false).expect("added");
+    client.add_method("at_last", Arc::new(Rarely(|| Duration::MAX)), false).expect("added");
     client.add_method("by_clock", by_clock.clone(), false).expect("added");
     client.add_method("incr", by_call.clone(), true).expect("in its place");
     metlog::incr!(client: client, "hits");
