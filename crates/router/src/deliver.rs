@@ -316,7 +316,7 @@ impl Worker {
             self.chunk = chunk;
         }
         let within = shared.orders().stop_by.map_or(Duration::ZERO, |by| by.saturating_duration_since(Instant::now()));
-        if let Err(error) = self.endpoint.close(within) {
+        if let Err(error) = self.guarded(|endpoint| endpoint.close(within)) {
             self.say(&error.to_string(), Doing::Stopped, None);
         }
         shared.ledger().release(&shared.account, None);

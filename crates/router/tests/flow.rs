@@ -219,6 +219,26 @@ fn a_pause_is_no_drop_and_a_panic_is_no_end() {
     assert_eq!((line.counts.delivered, line.counts.dead), (10, 0));
 }
 
+/// What an endpoint keeps in its memory for a while is noted as delivered when it ends, however it ends.
+#[test]
+fn a_panic_at_the_end_makes_nothing_come_again() {
+    let directory = Directory::new();
+    let script = Script::named("last_words");
+    *script.settle.lock().unwrap() = Duration::from_secs(60);
+    script.panics_at_the_end.store(true, SeqCst);
+    let text = format!("{TCP}{}", endpoint("last_words", ""));
+    let running = Running::start(&directory, &text);
+    running.send("tcp", (0..10).map(message));
+    eventually("all", || script.count() == 10);
+    running.stop();
+    script.panics_at_the_end.store(false, SeqCst);
+    let running = Running::start(&directory, &text);
+    running.send("tcp", (10..20).map(message));
+    eventually("the others", || script.count() >= 20);
+    running.stop();
+    assert_eq!(script.numbers(), numbers(0..20));
+}
+
 #[test]
 fn giving_up_is_to_the_dead_letters() {
     let directory = Directory::new();

@@ -29,6 +29,7 @@ pub struct Script {
     pub settle: Mutex<Duration>,
     pub relapse: AtomicBool,
     pub panics: AtomicU64,
+    pub panics_at_the_end: AtomicBool,
     pub opened: AtomicU64,
     pub ticks: AtomicU64,
     pub reopened: AtomicU64,
@@ -115,6 +116,10 @@ impl Endpoint for Scripted {
     }
     fn tick(&mut self) -> Result<(), SendError> {
         self.0.ticks.fetch_add(1, SeqCst);
+        Ok(())
+    }
+    fn close(&mut self, _: Duration) -> Result<(), SendError> {
+        assert!(!self.0.panics_at_the_end.load(SeqCst), "as told");
         Ok(())
     }
     fn reopen(&mut self) {
