@@ -213,7 +213,7 @@ impl<F: Fs> Store<F> {
 
     /// Writes it; `sync`: to the disk. A descriptor that has failed once is not used again.
     pub fn save(&mut self, fs: &F, state: &State, sync: bool) -> io::Result<()> {
-        let generation = self.generation + 1;
+        let generation = self.generation.saturating_add(1);
         let place = 1 - self.place;
         let bytes = state.write(generation);
         if let Some(file) = &self.file {

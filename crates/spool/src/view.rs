@@ -213,7 +213,7 @@ impl<F: Fs> View<F> {
 /// How many messages have gone to each slot between two points.
 pub(crate) fn add(to: &mut PerSlot, more: &PerSlot) {
     for (to, more) in to.iter_mut().zip(more) {
-        *to += more;
+        *to = to.saturating_add(*more);
     }
 }
 

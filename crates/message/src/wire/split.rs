@@ -120,7 +120,7 @@ impl Splitter {
 
     fn begin(&mut self, byte: u8) {
         match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {
+            blank if blank.is_ascii_whitespace() => {
                 self.seen += 1;
                 self.start = self.seen;
             }
