@@ -4,7 +4,10 @@
 //! filter. What comes out is checked message by message. The number to trust is the processor time of the router's
 //! process per message sent to it; times on the wall depend on whoever else uses the machine.
 //!
-//! `… router [ROW…|ack] [--messages N] [--sync ack|1s|never]`
+//! Machines that others use too change their speed from one second to the next: of several rounds each row has its
+//! median, with the least and the most behind it, and `the bare work` says how fast the machine was meanwhile.
+//!
+//! `… router [ROW…|ack] [--messages N] [--sync ack|1s|never] [--rounds N]`
 
 mod bare;
 mod clients;
@@ -62,22 +65,33 @@ fn main() -> ExitCode {
         metlog_bench::machine::processor(),
         metlog_bench::machine::load()
     );
-    println!("| work | who | CPU us/msg | msgs/s of one processor | wall msgs/s | lost | wrong | MiB idle / peak |");
-    println!("|---|---|---|---|---|---|---|---|");
-    let mut whole = true;
     let latency = arguments.iter().any(|argument| argument == "ack") || rows.len() == work::ROWS.len();
-    for row in rows {
+    let rounds = value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut whole = true;
+    let mut costs: Vec<Cost> = Vec::new();
+    for row in (0..rounds).flat_map(|_| &rows) {
         for cost in std::iter::once(work::measure(row, messages, sync)).chain(peers_at(row, messages)) {
             match cost {
                 Ok(cost) => {
                     whole &= cost.who != "metlog" || cost.wrong == 0 && cost.lost == 0;
-                    print(&cost);
+                    costs.push(cost);
                 }
                 Err(why) => {
                     whole = false;
-                    println!("| {row} | {why} |");
+                    println!("{row}: {why}");
                 }
             }
+        }
+    }
+    println!("| work | who | CPU us/msg | msgs/s of one processor | wall msgs/s | lost | wrong | MiB idle / peak |");
+    println!("|---|---|---|---|---|---|---|---|");
+    costs.sort_by_key(|cost| cost.cpu);
+    for row in rows {
+        let mut who: Vec<&str> = costs.iter().filter(|cost| cost.row == row).map(|cost| cost.who.as_str()).collect();
+        who.sort_unstable();
+        who.dedup();
+        for who in who {
+            print(&costs.iter().filter(|cost| cost.row == row && cost.who == who).collect::<Vec<_>>());
         }
     }
     if latency {
@@ -105,17 +119,27 @@ fn peers_at(row: &'static str, messages: u64) -> Vec<Result<Cost, String>> {
     if peers::ROWS.contains(&row) { peers::measure(row, messages) } else { Vec::new() }
 }
 
-fn print(cost: &Cost) {
-    let each = cost.cpu as f64 / cost.sent as f64;
+/// One row's costs, the least first.
+fn print(costs: &[&Cost]) {
+    let (Some(least), Some(cost), Some(most)) = (costs.first(), costs.get(costs.len() / 2), costs.last()) else {
+        return;
+    };
+    let each = |cost: &Cost| cost.cpu as f64 / cost.sent as f64;
+    let range = if costs.len() > 1 {
+        format!(" ({:.2} to {:.2})", each(least) / 1000.0, each(most) / 1000.0)
+    } else {
+        String::new()
+    };
+    let losses = |count: fn(&Cost) -> u64| costs.iter().map(|cost| count(cost)).max().unwrap_or_default();
     println!(
-        "| {} | {} | {:.2} | {:.2} M | {:.2} M | {} | {} | {:.1} / {:.1} |",
+        "| {} | {} | {:.2}{range} | {:.2} M | {:.2} M | {} | {} | {:.1} / {:.1} |",
         cost.row,
         cost.who,
-        each / 1000.0,
-        1000.0 / each,
+        each(cost) / 1000.0,
+        1000.0 / each(cost),
         cost.sent as f64 / cost.seconds / 1e6,
-        cost.lost,
-        cost.wrong,
+        losses(|cost| cost.lost),
+        losses(|cost| cost.wrong),
         cost.memory.0 as f64 / 1024.0,
         cost.memory.1 as f64 / 1024.0,
     );
