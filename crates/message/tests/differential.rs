@@ -121,7 +121,7 @@ fn nested_agrees(text: &[u8], strict: bool) -> Result<(), TestCaseError> {
     let mut inside: [Vec<(&[u8], &[u8])>; 4] = Default::default();
     let mut wrong = 0;
     let length = strict::nested(&more, &Limits::NONE, 3, |level, name, value| {
-        let children = std::mem::take(&mut inside[level + 1 & 3]);
+        let children = std::mem::take(&mut inside[(level + 1) & 3]);
         let mut expected = Vec::new();
         if level < 3 {
             let _ = strict::members(value, &Limits::NONE, |name, value| expected.push((name, value)));
