@@ -16,6 +16,7 @@ mod peers;
 mod sink;
 mod work;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// What was measured in one row.
@@ -67,33 +68,8 @@ fn main() -> ExitCode {
     );
     let latency = arguments.iter().any(|argument| argument == "ack") || rows.len() == work::ROWS.len();
     let rounds = value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(1);
-    let mut whole = true;
-    let mut costs: Vec<Cost> = Vec::new();
-    for row in (0..rounds).flat_map(|_| &rows) {
-        for cost in std::iter::once(work::measure(row, messages, sync)).chain(peers_at(row, messages)) {
-            match cost {
-                Ok(cost) => {
-                    whole &= cost.who != "metlog" || cost.wrong == 0 && cost.lost == 0;
-                    costs.push(cost);
-                }
-                Err(why) => {
-                    whole = false;
-                    println!("{row}: {why}");
-                }
-            }
-        }
-    }
-    println!("| work | who | CPU us/msg | msgs/s of one processor | wall msgs/s | lost | wrong | MiB idle / peak |");
-    println!("|---|---|---|---|---|---|---|---|");
-    costs.sort_by_key(|cost| cost.cpu);
-    for row in rows {
-        let mut who: Vec<&str> = costs.iter().filter(|cost| cost.row == row).map(|cost| cost.who.as_str()).collect();
-        who.sort_unstable();
-        who.dedup();
-        for who in who {
-            print(&costs.iter().filter(|cost| cost.row == row && cost.who == who).collect::<Vec<_>>());
-        }
-    }
+    let (costs, mut whole) = measured(&rows, rounds, messages, sync);
+    table(&rows, costs);
     if latency {
         match work::acknowledgements(sync) {
             Ok(times) => {
@@ -112,6 +88,38 @@ fn main() -> ExitCode {
         }
     }
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What each round cost, and whether all went well.
+fn measured(rows: &[&'static str], rounds: usize, messages: u64, sync: &str) -> (Vec<Cost>, bool) {
+    let (mut costs, mut whole) = (Vec::new(), true);
+    for row in (0..rounds).flat_map(|_| rows) {
+        for cost in std::iter::once(work::measure(row, messages, sync)).chain(peers_at(row, messages)) {
+            match cost {
+                Ok(cost) => {
+                    whole &= cost.who != "metlog" || cost.wrong == 0 && cost.lost == 0;
+                    costs.push(cost);
+                }
+                Err(why) => {
+                    whole = false;
+                    println!("{row}: {why}");
+                }
+            }
+        }
+    }
+    (costs, whole)
+}
+
+fn table(rows: &[&str], mut costs: Vec<Cost>) {
+    println!("| work | who | CPU us/msg | msgs/s of one processor | wall msgs/s | lost | wrong | MiB idle / peak |");
+    println!("|---|---|---|---|---|---|---|---|");
+    costs.sort_by_key(|cost| cost.cpu);
+    for row in rows {
+        let who: BTreeSet<&str> = costs.iter().filter(|cost| cost.row == *row).map(|cost| cost.who.as_str()).collect();
+        for who in who {
+            print(&costs.iter().filter(|cost| cost.row == *row && cost.who == who).collect::<Vec<_>>());
+        }
+    }
 }
 
 /// The peers' costs, if this row is one they can do.
